@@ -1,0 +1,69 @@
+//! What a server is told before it starts. Knows no flag and no default: the program's `settings` room names those.
+
+use crate::exchange::Address;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use whiskyjack_proto::body::BodyLimits;
+use whiskyjack_proto::parse::HeadLimits;
+
+/// Limits, timeouts and sizes of a server. A timeout of `None` never fires.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// application threads (at least 1)
+    pub threads: usize,
+    /// the Server field; `None` sends none
+    pub server_name: Option<String>,
+    /// bounds of a request's head
+    pub head: HeadLimits,
+    /// bounds of a request's body
+    pub body: BodyLimits,
+    /// body bytes held in memory before a temporary file takes over
+    pub body_in_memory: usize,
+    /// calls the application before the body has come, and lets it wait for it
+    pub streaming_uploads: bool,
+    /// from the connection's start or a request's first byte to the end of its head
+    pub head_timeout: Option<Duration>,
+    /// without a single byte of a body that should come
+    pub body_timeout: Option<Duration>,
+    /// without a single byte of a response being taken
+    pub write_timeout: Option<Duration>,
+    /// between two requests of a connection; zero closes after each response
+    pub keep_alive: Duration,
+    /// requests that one connection may carry; 0 is any number
+    pub requests_per_connection: u64,
+    /// connections at once; over it, accepting pauses
+    pub connections: usize,
+    /// response bytes held for a slow reader before its application waits
+    pub high_water: usize,
+    /// unread body bytes that are read and thrown away to keep a connection
+    pub drain: u64,
+    /// after a stop was asked for: how long what is under way may take
+    pub graceful_timeout: Duration,
+    /// told of every request that ended
+    pub observer: Option<Arc<dyn Observer>>,
+}
+
+/// Sees every request end, exactly once each. Called on server threads; must not wait.
+pub trait Observer: std::fmt::Debug + Send + Sync + 'static {
+    /// A request has ended.
+    fn finished(&self, record: &Record<'_>);
+}
+
+/// What an access log can say of a request.
+#[derive(Debug)]
+pub struct Record<'a> {
+    /// the other side
+    pub peer: &'a Address,
+    /// the head, where one was read
+    pub head: Option<&'a whiskyjack_proto::head::RequestHead>,
+    /// the status sent; 0 where nothing was
+    pub status: u16,
+    /// body bytes of the response that were handed to the connection
+    pub bytes: u64,
+    /// when the request's head was whole (or its connection failed)
+    pub started: SystemTime,
+    /// from then to the response's end
+    pub duration: Duration,
+    /// of it, waiting for a thread
+    pub queued: Duration,
+}

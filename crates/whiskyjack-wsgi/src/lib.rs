@@ -1,0 +1,1 @@
+//! The gateway: PEP 3333 over an `Exchange`.
