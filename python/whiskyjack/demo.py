@@ -89,7 +89,7 @@ def _rank(offer: str, accept: str) -> tuple[float, int]:
     """
     precisions = {offer: 2, offer.partition("/")[0] + "/*": 1, "*/*": 0}
     quality, precision = 0.0, -1
-    # A quoted comma would split a range in two. That is worth no parser: the worst is the wrong form.
+    # A quoted comma would split a range in two: worth no parser, the worst is the wrong form.
     for element in accept.split(","):
         media_range, *parameters = (part.strip().lower() for part in element.split(";"))
         found = precisions.get(media_range, -1)
