@@ -1,6 +1,16 @@
 //! The machine: sockets, threads and deadlines. The only code that waits; it knows no Python.
 
 pub mod config;
+mod deadlines;
 pub mod exchange;
+mod http1;
+mod input;
 pub mod listener;
+mod monitor;
+mod output;
+mod pool;
+mod reactor;
 pub mod server;
+mod spool;
+mod sys;
+mod transport;

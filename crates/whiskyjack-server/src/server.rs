@@ -1,18 +1,32 @@
 //! Assembles a server, runs it and drains it.
 
 use crate::config::Config;
-use crate::exchange::Application;
+use crate::exchange::{Address, Application};
 use crate::listener::Listener;
+use crate::pool::{Pool, Stage};
+use crate::reactor::Reactor;
 use std::io;
 use std::sync::Arc;
+use std::thread::{Builder, JoinHandle};
 
 /// A server that has not started: no thread exists yet.
-#[derive(Debug)]
-pub struct Server {}
+pub struct Server {
+    pool: Arc<Pool>,
+    application: Arc<dyn Application>,
+    addresses: Vec<Address>,
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server").field("addresses", &self.addresses).finish_non_exhaustive()
+    }
+}
 
 /// Tells a running server to end. Cheap to clone; usable from any thread.
 #[derive(Clone, Debug)]
-pub struct Handle {}
+pub struct Handle {
+    pool: Arc<Pool>,
+}
 
 /// How a server ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,25 +44,91 @@ impl Server {
         listeners: Vec<Listener>,
         application: Arc<dyn Application>,
     ) -> io::Result<Server> {
-        let _ = (config, listeners, application);
-        todo!()
+        let addresses = listeners.iter().map(|listener| listener.local().clone()).collect();
+        let reactor = Reactor::new(listeners, config.connections.max(1), config.head_timeout)?;
+        let pool = Arc::new(Pool::new(config, reactor));
+        Ok(Server { pool, application, addresses })
     }
 
     /// A handle to stop it with.
     pub fn handle(&self) -> Handle {
-        Handle {}
+        Handle { pool: Arc::clone(&self.pool) }
     }
 
-    /// Serves until the handle says otherwise. The calling thread becomes the first application thread.
+    /// Where it listens.
+    pub fn addresses(&self) -> &[Address] {
+        &self.addresses
+    }
+
+    /// Serves until the handle says otherwise. The calling thread becomes the first application thread, so it may be held
+    /// up inside the application after a cut: another thread that must know of the end asks [`Handle::wait`].
+    /// Errors: a thread can't be started.
     pub fn run(self) -> io::Result<Ended> {
-        todo!()
+        let threads = self.pool.members.len();
+        let started = self.start(threads);
+        if started.is_err() {
+            self.pool.stop();
+        } else {
+            let pool = &self.pool;
+            let application = &*self.application;
+            application.thread(&mut || pool.live(0, application));
+        }
+        let ended = self.handle().wait();
+        let handles = started?;
+        if ended == Ended::Drained {
+            for thread in handles {
+                if thread.join().is_err() {
+                    log::error!("a thread of the server ended by a panic");
+                }
+            }
+        }
+        Ok(ended)
+    }
+
+    fn start(&self, threads: usize) -> io::Result<Vec<JoinHandle<()>>> {
+        let mut handles = Vec::with_capacity(threads);
+        for number in 1..threads {
+            let pool = Arc::clone(&self.pool);
+            let application = Arc::clone(&self.application);
+            let standby = number + 1 == threads;
+            let name = if standby { "standby".into() } else { format!("app-{number}") };
+            handles.push(Builder::new().name(name).spawn(move || {
+                if standby {
+                    // It must go on when the interpreter is stuck, so it never enters it.
+                    pool.live(number, &*application);
+                } else {
+                    application.thread(&mut || pool.live(number, &*application));
+                }
+            })?);
+        }
+        let pool = Arc::clone(&self.pool);
+        handles
+            .push(Builder::new().name("monitor".into()).spawn(move || pool.monitor.watch(&pool))?);
+        Ok(handles)
     }
 }
 
 impl Handle {
     /// Take nothing new, finish what is under way, then end; at the latest after the graceful timeout.
-    pub fn drain(&self) {}
+    pub fn drain(&self) {
+        self.pool.drain();
+    }
 
     /// End at once.
-    pub fn stop(&self) {}
+    pub fn stop(&self) {
+        self.pool.stop();
+    }
+
+    /// Waits until the server has ended.
+    pub fn wait(&self) -> Ended {
+        match self.pool.wait_for_end() {
+            Stage::Cut(connections) => Ended::Cut(connections),
+            Stage::Serving | Stage::Draining(_) | Stage::Drained => Ended::Drained,
+        }
+    }
+
+    /// Connections that are open now.
+    pub fn connections(&self) -> usize {
+        self.pool.reactor.open()
+    }
 }

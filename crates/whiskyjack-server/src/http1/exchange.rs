@@ -1,0 +1,516 @@
+//! A request on an HTTP/1.1 connection and the response to it.
+
+use super::{Body, Cache, Connection, Next, Request, State, Workspace, defaults};
+use crate::exchange::{Application, Block, Exchange, Failure, Origin, Sent, Upload};
+use crate::input::Filled;
+use crate::output::Framed;
+use crate::spool::Spool;
+use crate::transport::Interest;
+use std::any::Any;
+use std::io;
+use std::mem;
+use std::os::fd::BorrowedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+use whiskyjack_proto::body::{CHUNK_PREFIX, CHUNK_SUFFIX, LAST_CHUNK, chunk_prefix};
+use whiskyjack_proto::framing::{RequestFraming, ResponseFraming};
+use whiskyjack_proto::head::{RequestHead, ResponseHead, Version};
+use whiskyjack_proto::write::{self, Asked, Plan};
+
+/// The end of a chunk that is the last with data, and of the body.
+const CHUNK_SUFFIX_AND_LAST: &[u8] = b"\r\n0\r\n\r\n";
+
+impl Connection {
+    /// Has the application answer the request that is ready.
+    ///
+    /// # Panics
+    /// If none is: the last [`Connection::advance`] must have returned `Turn::Call`.
+    pub(crate) fn call(&mut self, application: &dyn Application, workspace: &mut Workspace<'_>) {
+        let State::Ready { request, body } = mem::replace(&mut self.state, State::Closed) else {
+            unreachable!("called without a request that is ready")
+        };
+        workspace.pending.clear();
+        let queued = workspace.now.saturating_duration_since(request.whole);
+        let mut exchange = Http1Exchange {
+            connection: self,
+            workspace,
+            request,
+            body,
+            response: Response::None,
+            queued,
+        };
+        let called = catch_unwind(AssertUnwindSafe(|| application.call(&mut exchange)));
+        let result = called.unwrap_or_else(|_| {
+            log::error!("the gateway panicked; its request ends here");
+            Err(Failure::Application)
+        });
+        let state = exchange.finish(result);
+        self.state = state;
+    }
+}
+
+struct Http1Exchange<'a, 'c> {
+    connection: &'a mut Connection,
+    workspace: &'a mut Workspace<'c>,
+    request: Request,
+    body: Body,
+    response: Response,
+    queued: Duration,
+}
+
+/// A response as far as it has come.
+enum Response {
+    /// No head yet.
+    None,
+    /// The head is made, and maybe sent.
+    Begun {
+        status: u16,
+        plan: Plan,
+        /// body bytes sent
+        bytes: u64,
+        excess: u64,
+        sent: bool,
+        /// what ends the body has been sent
+        ended: bool,
+    },
+    /// The peer or the transport failed.
+    Broken { status: u16, bytes: u64 },
+}
+
+impl Http1Exchange<'_, '_> {
+    /// Sends a piece, framed as the plan says.
+    fn put(&mut self, piece: &dyn Block, last: bool) -> Result<(), Failure> {
+        let Response::Begun { plan, bytes, excess, sent, ended, status } = &mut self.response
+        else {
+            return Err(Failure::Disconnected(io::ErrorKind::NotConnected.into()));
+        };
+        let whole = piece.bytes().len();
+        let pending = &mut self.workspace.pending;
+        let mut after: &[u8] = &[];
+        let length = match plan.framing {
+            ResponseFraming::None => 0,
+            ResponseFraming::Length(total) => {
+                let left = usize::try_from(total - *bytes).unwrap_or(usize::MAX);
+                *excess += whole.saturating_sub(left) as u64;
+                whole.min(left)
+            }
+            ResponseFraming::Close => whole,
+            ResponseFraming::Chunked => {
+                if whole > 0 {
+                    let mut size = [0; CHUNK_PREFIX];
+                    let digits = chunk_prefix(whole as u64, &mut size);
+                    pending.extend_from_slice(&size[..digits]);
+                }
+                after = match (whole > 0, last) {
+                    (true, true) => CHUNK_SUFFIX_AND_LAST,
+                    (true, false) => CHUNK_SUFFIX,
+                    (false, true) => LAST_CHUNK,
+                    (false, false) => &[],
+                };
+                whole
+            }
+        };
+        let framed = Framed { before: pending, block: piece, length, after };
+        let result = self.connection.output.send(&self.connection.transport, &framed);
+        pending.clear();
+        *bytes += length as u64;
+        *sent = true;
+        *ended |= last;
+        let (status, bytes) = (*status, *bytes);
+        result.map_err(|error| {
+            self.response = Response::Broken { status, bytes };
+            Failure::Disconnected(error)
+        })
+    }
+
+    fn sent(&self) -> Sent {
+        if self.connection.output.held() > self.workspace.config.high_water {
+            Sent::Full
+        } else {
+            Sent::Taken
+        }
+    }
+
+    /// Sends `100 Continue` where the peer waits for it (RFC 9110 10.1.1).
+    fn invite(&mut self) -> io::Result<()> {
+        if let Body::Streaming { invite, .. } = &mut self.body
+            && mem::take(invite)
+            && self.connection.input.is_empty()
+        {
+            let bytes = b"HTTP/1.1 100 Continue\r\n\r\n";
+            self.connection.output.send_bytes(&self.connection.transport, bytes)?;
+            while !self.connection.output.flush(&self.connection.transport)? {
+                let timeout = self.workspace.config.write_timeout;
+                if !self.connection.transport.wait(Interest::Write, timeout)? {
+                    return Err(io::ErrorKind::TimedOut.into());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn read_streaming(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if matches!(self.response, Response::None) {
+            self.invite()?;
+        }
+        let Body::Streaming { decoder, decoded, done, .. } = &mut self.body else { return Ok(0) };
+        if into.is_empty() {
+            return Ok(0);
+        }
+        loop {
+            if decoded.0 > 0 {
+                let count = decoded.0.min(into.len());
+                into[..count].copy_from_slice(&self.connection.input.bytes()[..count]);
+                self.connection.input.consume(count);
+                decoded.0 -= count;
+                if decoded.0 == 0 {
+                    self.connection.input.consume(mem::take(&mut decoded.1));
+                }
+                return Ok(count);
+            }
+            if *done {
+                return Ok(0);
+            }
+            if !self.connection.input.is_empty() {
+                let step = decoder.decode(self.connection.input.bytes()).map_err(|error| {
+                    let kind = match error.status() {
+                        413 => io::ErrorKind::FileTooLarge,
+                        _ => io::ErrorKind::InvalidData,
+                    };
+                    io::Error::new(kind, error)
+                })?;
+                *done = step.done;
+                if step.data.is_empty() {
+                    self.connection.input.consume(step.consumed);
+                } else {
+                    self.connection.input.consume(step.data.start);
+                    *decoded = (step.data.len(), step.consumed - step.data.end);
+                }
+                if step.done || step.consumed > 0 {
+                    continue;
+                }
+            }
+            match self.connection.fill(self.workspace)? {
+                Filled::All(_) | Filled::Some(_) => {}
+                Filled::End => {
+                    let text = "the client left before its request's body was complete";
+                    return Err(io::Error::new(io::ErrorKind::UnexpectedEof, text));
+                }
+                Filled::Blocked => {
+                    let timeout = self.workspace.config.body_timeout;
+                    if !self.connection.transport.wait(Interest::Read, timeout)? {
+                        let text = "the client stopped sending its request's body";
+                        return Err(io::Error::new(io::ErrorKind::TimedOut, text));
+                    }
+                    self.connection.drained = false;
+                }
+            }
+        }
+    }
+
+    /// The application has returned: ends the response and says what follows.
+    fn finish(mut self, result: Result<(), Failure>) -> State {
+        let next = match result {
+            Ok(()) => self.end(),
+            Err(Failure::Disconnected(error)) => {
+                log::debug!(
+                    "{:?} left before its response was complete: {error}",
+                    self.connection.origin.peer
+                );
+                self.connection.output.clear();
+                Next::Abort
+            }
+            Err(Failure::Application) => self.fail(),
+        };
+        let (status, bytes) = match self.response {
+            Response::None => (0, 0),
+            Response::Begun { status, bytes, .. } | Response::Broken { status, bytes } => {
+                (status, bytes)
+            }
+        };
+        self.connection.record(
+            self.workspace,
+            true,
+            status,
+            bytes,
+            self.request.begun,
+            self.queued,
+        );
+        State::Flushing { next }
+    }
+
+    fn end(&mut self) -> Next {
+        if let Response::Begun { ended: false, .. } = self.response
+            && self.put(&&[][..], true).is_err()
+        {
+            return Next::Abort;
+        }
+        let Response::Begun { plan, .. } = self.response else {
+            return self.fail();
+        };
+        if self.missing() > 0 {
+            // Never padded: the peer must see that something is missing.
+            return Next::Close;
+        }
+        match mem::replace(&mut self.body, Body::Collected(Spool::new())) {
+            Body::Streaming { decoder, decoded, invite: false, done: false, failed: false } => {
+                self.connection.input.consume(decoded.0 + decoded.1);
+                let drain = self.workspace.config.drain;
+                if plan.persistent && decoder.remaining().is_none_or(|left| left <= drain) {
+                    Next::Discard(decoder)
+                } else {
+                    Next::Linger
+                }
+            }
+            Body::Streaming { done: false, .. } => Next::Linger,
+            Body::Streaming { decoded, .. } => {
+                self.connection.input.consume(decoded.0 + decoded.1);
+                self.after_whole_request(plan)
+            }
+            Body::Collected(_) => self.after_whole_request(plan),
+        }
+    }
+
+    fn after_whole_request(&self, plan: Plan) -> Next {
+        if plan.persistent {
+            Next::Request
+        } else if self.request.intent.persistent || !self.connection.input.is_empty() {
+            // The peer didn't ask for this close and may have sent more.
+            Next::Linger
+        } else {
+            Next::Close
+        }
+    }
+
+    /// The application's fault: 500 where nothing has been sent, else an end that the peer can't take for a good one.
+    fn fail(&mut self) -> Next {
+        match &mut self.response {
+            Response::None | Response::Begun { sent: false, .. } => {
+                let head_only = self.connection.head.method() == b"HEAD";
+                let mut bytes = Vec::new();
+                let fields = defaults(self.workspace.config, &mut self.workspace.date);
+                write::refusal(&mut bytes, 500, head_only, fields);
+                self.response = Response::Broken { status: 500, bytes: 0 };
+                match self.connection.output.send_bytes(&self.connection.transport, &bytes) {
+                    Ok(()) => Next::Linger,
+                    Err(_) => Next::Abort,
+                }
+            }
+            Response::Begun { plan, .. } => match plan.framing {
+                // A clean end would look like a complete response.
+                ResponseFraming::Close => Next::Abort,
+                ResponseFraming::None | ResponseFraming::Length(_) | ResponseFraming::Chunked => {
+                    Next::Close
+                }
+            },
+            Response::Broken { .. } => Next::Abort,
+        }
+    }
+}
+
+impl Exchange for Http1Exchange<'_, '_> {
+    fn head(&self) -> &RequestHead {
+        &self.connection.head
+    }
+
+    fn origin(&self) -> &Origin {
+        &self.connection.origin
+    }
+
+    fn upload(&self) -> Upload {
+        match &self.body {
+            Body::Collected(spool) => Upload::Collected(spool.length()),
+            Body::Streaming { .. } => Upload::Streaming(match self.request.intent.framing {
+                RequestFraming::Empty => Some(0),
+                RequestFraming::Length(length) => Some(length),
+                RequestFraming::Chunked => None,
+            }),
+        }
+    }
+
+    fn queued(&self) -> Duration {
+        self.queued
+    }
+
+    fn cache(&mut self) -> &mut Option<Box<dyn Any + Send>> {
+        &mut self.connection.cache.get_or_insert(Cache(None)).0
+    }
+
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if let Body::Collected(spool) = &mut self.body {
+            return spool.read(into);
+        }
+        let result = self.read_streaming(into);
+        if let (Err(_), Body::Streaming { failed, .. }) = (&result, &mut self.body) {
+            *failed = true;
+        }
+        result
+    }
+
+    fn peek(&mut self) -> Option<&[u8]> {
+        match &self.body {
+            Body::Collected(spool) => spool.peek(),
+            Body::Streaming { .. } => None,
+        }
+    }
+
+    fn advance(&mut self, count: usize) {
+        if let Body::Collected(spool) = &mut self.body {
+            spool.advance(count);
+        }
+    }
+
+    fn interim(&mut self, head: &ResponseHead) -> Result<(), Failure> {
+        // RFC 9110 15.2: a 1.0 peer knows no interim responses; after the final one they make no sense.
+        if self.connection.head.version() == Version::Http10 || self.is_started() {
+            return Ok(());
+        }
+        let mut bytes = Vec::new();
+        write::interim_head(&mut bytes, head);
+        let sent = self.connection.output.send_bytes(&self.connection.transport, &bytes);
+        sent.map_err(Failure::Disconnected)
+    }
+
+    fn start(&mut self, head: &ResponseHead, length: Option<u64>) {
+        assert!(!self.is_started(), "a response begins once");
+        // The peer was not told to go on and may never send its body: the connection can't be used again.
+        let uninvited = matches!(self.body, Body::Streaming { invite: true, .. });
+        let failed = matches!(self.body, Body::Streaming { failed: true, .. });
+        let asked =
+            Asked::of(&self.connection.head, self.request.persistent && !uninvited && !failed);
+        let fields = defaults(self.workspace.config, &mut self.workspace.date);
+        let plan = write::response_head(&mut self.workspace.pending, asked, head, length, fields);
+        if let Some(dropped) = plan.dropped
+            && let Some((name, _)) = head.fields().nth(dropped)
+        {
+            log::warn!(
+                "left the hop-by-hop field {} out of a response: it is the server's to send",
+                name.escape_ascii()
+            );
+        }
+        self.response = Response::Begun {
+            status: head.status(),
+            plan,
+            bytes: 0,
+            excess: 0,
+            sent: false,
+            ended: false,
+        };
+    }
+
+    fn is_started(&self) -> bool {
+        !matches!(self.response, Response::None)
+    }
+
+    fn is_bodyless(&self) -> bool {
+        match &self.response {
+            Response::Begun { plan, .. } => plan.framing == ResponseFraming::None,
+            Response::None | Response::Broken { .. } => self.connection.head.method() == b"HEAD",
+        }
+    }
+
+    fn write(&mut self, piece: &dyn Block) -> Result<Sent, Failure> {
+        self.put(piece, false)?;
+        Ok(self.sent())
+    }
+
+    fn write_last(&mut self, piece: &dyn Block) -> Result<(), Failure> {
+        self.put(piece, true)
+    }
+
+    fn write_file(
+        &mut self,
+        file: BorrowedFd<'_>,
+        offset: u64,
+        length: u64,
+    ) -> Result<Sent, Failure> {
+        let Response::Begun { plan, bytes, excess, .. } = &mut self.response else {
+            return Err(Failure::Disconnected(io::ErrorKind::NotConnected.into()));
+        };
+        let mut after: &[u8] = &[];
+        let length = match plan.framing {
+            ResponseFraming::None => 0,
+            ResponseFraming::Length(total) => {
+                let left = total - *bytes;
+                *excess += length.saturating_sub(left);
+                length.min(left)
+            }
+            ResponseFraming::Close => length,
+            ResponseFraming::Chunked if length == 0 => 0,
+            ResponseFraming::Chunked => {
+                let mut size = [0; CHUNK_PREFIX];
+                let digits = chunk_prefix(length, &mut size);
+                self.workspace.pending.extend_from_slice(&size[..digits]);
+                after = CHUNK_SUFFIX;
+                length
+            }
+        };
+        let Connection { output, transport, .. } = &mut *self.connection;
+        let result = output
+            .send_bytes(transport, &self.workspace.pending)
+            .and_then(|()| output.send_file(transport, file, offset, length))
+            .and_then(
+                |()| if after.is_empty() { Ok(()) } else { output.send_bytes(transport, after) },
+            );
+        self.workspace.pending.clear();
+        if let Response::Begun { bytes, sent, .. } = &mut self.response {
+            *bytes += length;
+            *sent = true;
+        }
+        if let Err(error) = result {
+            if let Response::Begun { status, bytes, .. } = self.response {
+                self.response = Response::Broken { status, bytes };
+            }
+            return Err(Failure::Disconnected(error));
+        }
+        Ok(self.sent())
+    }
+
+    fn wait_writable(&mut self) -> Result<(), Failure> {
+        let Connection { output, transport, .. } = &mut *self.connection;
+        let low_water = self.workspace.config.high_water / 2;
+        let timeout = self.workspace.config.write_timeout;
+        while output.held() > low_water {
+            match output.flush(transport) {
+                Ok(true) => break,
+                Ok(false) if output.held() <= low_water => break,
+                Ok(false) => {}
+                Err(error) => return Err(Failure::Disconnected(error)),
+            }
+            match transport.wait(Interest::Write, timeout) {
+                Ok(true) => {}
+                Ok(false) => {
+                    let text = "the client does not take its response";
+                    let error = io::Error::new(io::ErrorKind::TimedOut, text);
+                    return Err(Failure::Disconnected(error));
+                }
+                Err(error) => return Err(Failure::Disconnected(error)),
+            }
+        }
+        // Connection readiness seen meanwhile is the reactor's to tell again.
+        self.workspace.now = Instant::now();
+        Ok(())
+    }
+
+    fn excess(&self) -> u64 {
+        match &self.response {
+            Response::Begun { excess, .. } => *excess,
+            Response::None | Response::Broken { .. } => 0,
+        }
+    }
+
+    fn missing(&self) -> u64 {
+        match &self.response {
+            Response::Begun {
+                plan: Plan { framing: ResponseFraming::Length(total), .. },
+                bytes,
+                ..
+            } => total - bytes,
+            Response::None | Response::Begun { .. } | Response::Broken { .. } => 0,
+        }
+    }
+
+    fn is_disconnected(&mut self) -> bool {
+        self.connection.ending || self.connection.transport.is_ended()
+    }
+}

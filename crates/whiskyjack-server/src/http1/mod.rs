@@ -1,0 +1,560 @@
+//! One HTTP/1.1 connection: collects requests, holds what its peer has not taken, and decides what comes next.
+//! Never waits and calls no application: [`Connection::advance`] says what it needs, `exchange` answers requests.
+//!
+//! ```text
+//!            ┌────────────────────────────── Request ─────────────────────┐
+//!            ▼                                                            │
+//! accept ─▶ Head ──▶ Body ──▶ Ready ──(the application)──▶ Flushing ──────┼──▶ Closed
+//!            │ │       │       ▲                             │ │           │       ▲
+//!            │ └───────┼───────┘ no body, or streamed        │ └─▶ Discarding      │
+//!            └─────────┴── refused ──────────────────────────┴──▶ Lingering ───────┘
+//! ```
+
+mod exchange;
+
+use crate::config::{Config, Record};
+use crate::exchange::Origin;
+use crate::input::{Filled, Input, Spare};
+use crate::output::Output;
+use crate::spool::Spool;
+use crate::transport::{Interest, Transport};
+use std::any::Any;
+use std::io;
+use std::mem;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use whiskyjack_proto::body::Decoder;
+use whiskyjack_proto::connection::{Intent, intent};
+use whiskyjack_proto::date::DateCache;
+use whiskyjack_proto::error::Error;
+use whiskyjack_proto::framing::RequestFraming;
+use whiskyjack_proto::head::RequestHead;
+use whiskyjack_proto::parse::{HeadParser, Progress};
+use whiskyjack_proto::write::{self, Defaults};
+
+/// What a thread brings along to work on connections.
+#[derive(Debug)]
+pub(crate) struct Workspace<'a> {
+    pub(crate) config: &'a Config,
+    /// when this turn began
+    pub(crate) now: Instant,
+    /// the server takes nothing new: each response is its connection's last
+    pub(crate) draining: bool,
+    pub(crate) spare: Spare,
+    /// a head's memory that no connection uses now
+    pub(crate) spare_head: RequestHead,
+    /// bytes of a response that go out with the next piece
+    pub(crate) pending: Vec<u8>,
+    pub(crate) date: DateCache,
+}
+
+impl<'a> Workspace<'a> {
+    pub(crate) fn new(config: &'a Config) -> Workspace<'a> {
+        Workspace {
+            config,
+            now: Instant::now(),
+            draining: false,
+            spare: Spare::default(),
+            spare_head: RequestHead::default(),
+            pending: Vec::new(),
+            date: DateCache::default(),
+        }
+    }
+}
+
+/// The fields that the server adds to a response, as of now.
+fn defaults<'a>(config: &'a Config, date: &'a mut DateCache) -> Defaults<'a> {
+    // A clock before 1970 is a broken clock; a wrong Date is better than no answer.
+    let second = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    Defaults { date: date.at(second), server: config.server_name.as_deref().map(str::as_bytes) }
+}
+
+/// What a connection needs before it can go on.
+#[derive(Debug)]
+pub(crate) enum Turn {
+    /// readiness of its socket, or the deadline
+    Park(Interest, Option<Instant>),
+    /// the application
+    Call,
+    /// nothing, but others have waited long enough
+    Yield,
+    /// nothing any more
+    Close,
+}
+
+/// One connection over one transport.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    transport: Transport,
+    origin: Origin,
+    input: Input,
+    parser: HeadParser,
+    head: RequestHead,
+    /// the head's memory is a thread's, to be given back when no request is under way
+    borrowed: bool,
+    output: Output,
+    state: State,
+    cache: Option<Cache>,
+    served: u64,
+    /// the last read took all there was: the socket will tell when there is more
+    drained: bool,
+    /// the peer has ended its side: there is an end to be read behind the bytes
+    ending: bool,
+}
+
+/// What the application keeps for the connection's life.
+struct Cache(Option<Box<dyn Any + Send>>);
+
+impl std::fmt::Debug for Cache {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Cache")
+    }
+}
+
+#[derive(Debug)]
+enum State {
+    /// Before or inside a head.
+    Head { idle_until: Option<Instant>, head_until: Option<Instant> },
+    /// Inside a body that is collected before the application is called.
+    Body { request: Request, decoder: Decoder, spool: Spool, until: Option<Instant> },
+    /// The application can be called.
+    Ready { request: Request, body: Body },
+    /// The response is made; the socket has not taken all of it.
+    Flushing { next: Next },
+    /// The rest of a body that the application did not read is thrown away, to keep the connection.
+    Discarding { decoder: Decoder, left: u64, until: Option<Instant> },
+    /// Nothing more is sent; what the peer still sends is thrown away, so that it reads our last response (RFC 9112 9.6).
+    Lingering { left: usize, until: Instant },
+    /// Nothing more happens.
+    Closed,
+}
+
+/// A request between its head and its response.
+#[derive(Debug)]
+struct Request {
+    intent: Intent,
+    /// our answer to the peer's wish for another request on this connection
+    persistent: bool,
+    /// when its head was whole
+    begun: Instant,
+    /// when it could be given to the application
+    whole: Instant,
+}
+
+/// Where a request's body is.
+#[derive(Debug)]
+enum Body {
+    Collected(Spool),
+    Streaming {
+        decoder: Decoder,
+        /// data at the input's start that is decoded already, and the framing bytes behind it
+        decoded: (usize, usize),
+        /// `100 Continue` has still to be sent
+        invite: bool,
+        done: bool,
+        failed: bool,
+    },
+}
+
+/// What follows once a response has gone out.
+#[derive(Debug)]
+enum Next {
+    Request,
+    Discard(Decoder),
+    Linger,
+    Close,
+    /// Close so that the peer can't take what it got for a whole response.
+    Abort,
+}
+
+enum Step {
+    On(State),
+    Stop(State, Turn),
+}
+
+/// How long and how much a refused peer may go on sending before its connection is cut.
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES: usize = 1 << 20;
+
+/// How long a connection without any request may hold up a server that drains.
+const DRAIN_GRACE: Duration = Duration::from_secs(1);
+
+/// Reads of one turn, so that a fast sender doesn't keep a thread from the others.
+const READS: usize = 16;
+
+impl Connection {
+    /// A connection that was just accepted; its first head must be whole by `until`.
+    pub(crate) fn new(transport: Transport, origin: Origin, until: Option<Instant>) -> Self {
+        Connection {
+            transport,
+            origin,
+            input: Input::default(),
+            parser: HeadParser::default(),
+            head: RequestHead::default(),
+            borrowed: false,
+            output: Output::default(),
+            state: State::Head { idle_until: until, head_until: None },
+            cache: None,
+            served: 0,
+            // Registration reports what was there before it.
+            drained: true,
+            ending: false,
+        }
+    }
+
+    /// The socket has something to read; `ending` if the peer has ended its side.
+    pub(crate) fn readable(&mut self, ending: bool) {
+        self.drained = false;
+        self.ending |= ending;
+    }
+
+    /// Whether it is between two requests.
+    pub(crate) fn is_idle(&self) -> bool {
+        matches!(self.state, State::Head { .. }) && !self.parser.is_begun()
+    }
+
+    /// Gives lent memory back before the connection is parked.
+    pub(crate) fn settle(&mut self, workspace: &mut Workspace<'_>) {
+        self.input.settle(&mut workspace.spare);
+        if self.borrowed && self.is_idle() {
+            workspace.spare_head = mem::take(&mut self.head);
+            self.borrowed = false;
+        }
+    }
+
+    /// The deadline of the last [`Turn::Park`] has passed.
+    pub(crate) fn expire(&mut self, workspace: &mut Workspace<'_>) {
+        self.state = match mem::replace(&mut self.state, State::Closed) {
+            State::Head { .. } if self.parser.is_begun() => {
+                self.refuse(workspace, Error::HeadTimeout, false)
+            }
+            State::Body { .. } => self.refuse(workspace, Error::BodyTimeout, true),
+            State::Flushing { .. } => {
+                log::debug!("closed {:?}: it does not take its response", self.origin.peer);
+                self.transport.abort();
+                State::Closed
+            }
+            ready @ State::Ready { .. } => ready,
+            State::Head { .. }
+            | State::Discarding { .. }
+            | State::Lingering { .. }
+            | State::Closed => State::Closed,
+        };
+    }
+
+    /// Goes on as far as it can without waiting and without the application.
+    pub(crate) fn advance(&mut self, workspace: &mut Workspace<'_>) -> Turn {
+        let mut reads = READS;
+        loop {
+            let step = match mem::replace(&mut self.state, State::Closed) {
+                State::Head { idle_until, head_until } => {
+                    self.read_head(workspace, idle_until, head_until)
+                }
+                State::Body { request, decoder, spool, until } => {
+                    self.collect(workspace, &mut reads, request, decoder, spool, until)
+                }
+                ready @ State::Ready { .. } => Ok(Step::Stop(ready, Turn::Call)),
+                State::Flushing { next } => self.flush(workspace, next),
+                State::Discarding { decoder, left, until } => {
+                    self.discard(workspace, &mut reads, decoder, left, until)
+                }
+                State::Lingering { left, until } => self.linger(workspace, left, until),
+                State::Closed => Ok(Step::Stop(State::Closed, Turn::Close)),
+            };
+            match step {
+                Ok(Step::On(state)) => self.state = state,
+                Ok(Step::Stop(state, turn)) => {
+                    self.state = state;
+                    return turn;
+                }
+                Err(error) => {
+                    log::debug!("closed {:?}: {error}", self.origin.peer);
+                    return Turn::Close;
+                }
+            }
+        }
+    }
+
+    fn read_head(
+        &mut self,
+        workspace: &mut Workspace<'_>,
+        idle_until: Option<Instant>,
+        mut head_until: Option<Instant>,
+    ) -> io::Result<Step> {
+        loop {
+            if !self.input.is_empty() {
+                if !self.borrowed {
+                    mem::swap(&mut self.head, &mut workspace.spare_head);
+                    self.borrowed = true;
+                }
+                let limits = &workspace.config.head;
+                match self.parser.parse(self.input.bytes(), limits, &mut self.head) {
+                    Ok(Progress::Complete(length)) => {
+                        self.input.consume(length);
+                        return Ok(Step::On(self.begin(workspace)));
+                    }
+                    Ok(Progress::Partial) => {}
+                    Err(error) => return Ok(Step::On(self.refuse(workspace, error, false))),
+                }
+            }
+            match self.fill(workspace)? {
+                Filled::All(_) | Filled::Some(_) => {}
+                Filled::End if self.parser.is_begun() => {
+                    log::debug!("{:?} left in the middle of a request's head", self.origin.peer);
+                    return Ok(Step::On(State::Closed));
+                }
+                Filled::End => return Ok(Step::On(State::Closed)),
+                Filled::Blocked => {
+                    let until = if self.parser.is_begun() {
+                        if head_until.is_none() {
+                            head_until = after(workspace.now, workspace.config.head_timeout);
+                        }
+                        head_until
+                    } else if !workspace.draining {
+                        idle_until
+                    } else if self.served > 0 {
+                        return Ok(Step::On(State::Closed));
+                    } else {
+                        let grace = workspace.now + DRAIN_GRACE;
+                        Some(idle_until.map_or(grace, |until| until.min(grace)))
+                    };
+                    let state = State::Head { idle_until: until, head_until };
+                    return Ok(Step::Stop(state, Turn::Park(Interest::Read, until)));
+                }
+            }
+        }
+    }
+
+    /// A head is whole: what does it ask for?
+    fn begin(&mut self, workspace: &mut Workspace<'_>) -> State {
+        let config = workspace.config;
+        let checked = intent(&self.head)
+            .and_then(|intent| Ok((intent, Decoder::new(intent.framing, config.body)?)));
+        let (intent, decoder) = match checked {
+            Ok(checked) => checked,
+            Err(error) => return self.refuse(workspace, error, true),
+        };
+        self.served += 1;
+        let limit = config.requests_per_connection;
+        let persistent = intent.persistent
+            && !workspace.draining
+            && (limit == 0 || self.served < limit)
+            && !config.keep_alive.is_zero();
+        let request = Request { intent, persistent, begun: workspace.now, whole: workspace.now };
+        if intent.framing == RequestFraming::Empty {
+            return State::Ready { request, body: Body::Collected(Spool::new()) };
+        }
+        if intent.expects_continue || config.streaming_uploads {
+            let invite = intent.expects_continue;
+            let decoded = (0, 0);
+            let body = Body::Streaming { decoder, decoded, invite, done: false, failed: false };
+            return State::Ready { request, body };
+        }
+        let until = after(workspace.now, config.body_timeout);
+        State::Body { request, decoder, spool: Spool::new(), until }
+    }
+
+    fn collect(
+        &mut self,
+        workspace: &mut Workspace<'_>,
+        reads: &mut usize,
+        mut request: Request,
+        mut decoder: Decoder,
+        mut spool: Spool,
+        mut until: Option<Instant>,
+    ) -> io::Result<Step> {
+        loop {
+            while !self.input.is_empty() {
+                let step = match decoder.decode(self.input.bytes()) {
+                    Ok(step) => step,
+                    Err(error) => return Ok(Step::On(self.refuse(workspace, error, true))),
+                };
+                let data = &self.input.bytes()[step.data.clone()];
+                if let Err(error) = spool.push(data, workspace.config.body_in_memory) {
+                    log::error!("cannot keep a request's body in a temporary file: {error}");
+                    return Ok(Step::On(self.answer(workspace, 503, true)));
+                }
+                self.input.consume(step.consumed);
+                if step.done {
+                    request.whole = workspace.now;
+                    let body = Body::Collected(spool);
+                    return Ok(Step::On(State::Ready { request, body }));
+                }
+                if step.consumed == 0 {
+                    break;
+                }
+            }
+            if *reads == 0 {
+                let state = State::Body { request, decoder, spool, until };
+                return Ok(Step::Stop(state, Turn::Yield));
+            }
+            *reads -= 1;
+            match self.fill(workspace)? {
+                Filled::All(_) | Filled::Some(_) => {
+                    until = after(workspace.now, workspace.config.body_timeout);
+                }
+                Filled::End => {
+                    log::debug!("{:?} left in the middle of a request's body", self.origin.peer);
+                    self.record(workspace, true, 0, 0, request.begun, Duration::ZERO);
+                    return Ok(Step::On(State::Closed));
+                }
+                Filled::Blocked => {
+                    let state = State::Body { request, decoder, spool, until };
+                    return Ok(Step::Stop(state, Turn::Park(Interest::Read, until)));
+                }
+            }
+        }
+    }
+
+    fn flush(&mut self, workspace: &mut Workspace<'_>, next: Next) -> io::Result<Step> {
+        if !self.output.flush(&self.transport)? {
+            let until = after(workspace.now, workspace.config.write_timeout);
+            let state = State::Flushing { next };
+            return Ok(Step::Stop(state, Turn::Park(Interest::Write, until)));
+        }
+        Ok(Step::On(match next {
+            Next::Request => {
+                self.head.clear();
+                let idle_until = Some(workspace.now + workspace.config.keep_alive);
+                State::Head { idle_until, head_until: None }
+            }
+            Next::Discard(decoder) => State::Discarding {
+                decoder,
+                left: workspace.config.drain,
+                until: after(workspace.now, workspace.config.body_timeout),
+            },
+            Next::Linger => {
+                self.transport.end_writing();
+                State::Lingering { left: LINGER_BYTES, until: workspace.now + LINGER }
+            }
+            Next::Close => State::Closed,
+            Next::Abort => {
+                self.transport.abort();
+                State::Closed
+            }
+        }))
+    }
+
+    fn discard(
+        &mut self,
+        workspace: &mut Workspace<'_>,
+        reads: &mut usize,
+        mut decoder: Decoder,
+        mut left: u64,
+        until: Option<Instant>,
+    ) -> io::Result<Step> {
+        loop {
+            while !self.input.is_empty() {
+                let Ok(step) = decoder.decode(self.input.bytes()) else {
+                    // Its response has been sent: there is nothing to answer this fault with.
+                    return Ok(Step::On(State::Flushing { next: Next::Linger }));
+                };
+                self.input.consume(step.consumed);
+                if step.done {
+                    return Ok(Step::On(State::Flushing { next: Next::Request }));
+                }
+                let Some(rest) = left.checked_sub(step.consumed as u64) else {
+                    return Ok(Step::On(State::Flushing { next: Next::Linger }));
+                };
+                left = rest;
+                if step.consumed == 0 {
+                    break;
+                }
+            }
+            if *reads == 0 {
+                return Ok(Step::Stop(State::Discarding { decoder, left, until }, Turn::Yield));
+            }
+            *reads -= 1;
+            match self.fill(workspace)? {
+                Filled::All(_) | Filled::Some(_) => {}
+                Filled::End => return Ok(Step::On(State::Closed)),
+                Filled::Blocked => {
+                    let state = State::Discarding { decoder, left, until };
+                    return Ok(Step::Stop(state, Turn::Park(Interest::Read, until)));
+                }
+            }
+        }
+    }
+
+    fn linger(
+        &mut self,
+        workspace: &mut Workspace<'_>,
+        mut left: usize,
+        until: Instant,
+    ) -> io::Result<Step> {
+        loop {
+            self.input.consume(self.input.bytes().len());
+            match self.fill(workspace)? {
+                Filled::All(count) | Filled::Some(count) => match left.checked_sub(count) {
+                    Some(rest) => left = rest,
+                    None => return Ok(Step::On(State::Closed)),
+                },
+                Filled::End => return Ok(Step::On(State::Closed)),
+                Filled::Blocked => {
+                    let state = State::Lingering { left, until };
+                    return Ok(Step::Stop(state, Turn::Park(Interest::Read, Some(until))));
+                }
+            }
+        }
+    }
+
+    fn fill(&mut self, workspace: &mut Workspace<'_>) -> io::Result<Filled> {
+        if self.drained {
+            return Ok(Filled::Blocked);
+        }
+        let filled = self.input.fill(&self.transport, &mut workspace.spare)?;
+        // A short read has taken all there was, unless the end stands behind it.
+        self.drained = match filled {
+            Filled::All(_) => !self.ending,
+            Filled::Blocked => true,
+            Filled::Some(_) | Filled::End => false,
+        };
+        Ok(filled)
+    }
+
+    /// Answers a fault of the peer, after which nothing on this connection is read as a request.
+    fn refuse(&mut self, workspace: &mut Workspace<'_>, error: Error, head_read: bool) -> State {
+        log::debug!("refused a request of {:?}: {error}", self.origin.peer);
+        self.answer(workspace, error.status(), head_read)
+    }
+
+    /// Answers in the application's place and ends the connection.
+    fn answer(&mut self, workspace: &mut Workspace<'_>, status: u16, head_read: bool) -> State {
+        let head_only = head_read && self.head.method() == b"HEAD";
+        let mut bytes = Vec::new();
+        let fields = defaults(workspace.config, &mut workspace.date);
+        write::refusal(&mut bytes, status, head_only, fields);
+        self.record(workspace, head_read, status, 0, workspace.now, Duration::ZERO);
+        match self.output.send_bytes(&self.transport, &bytes) {
+            Ok(()) => State::Flushing { next: Next::Linger },
+            Err(_) => State::Closed,
+        }
+    }
+
+    fn record(
+        &self,
+        workspace: &Workspace<'_>,
+        head_read: bool,
+        status: u16,
+        bytes: u64,
+        begun: Instant,
+        queued: Duration,
+    ) {
+        if let Some(observer) = &workspace.config.observer {
+            let duration = begun.elapsed();
+            let now = SystemTime::now();
+            observer.finished(&Record {
+                peer: &self.origin.peer,
+                head: head_read.then_some(&self.head),
+                status,
+                bytes,
+                started: now.checked_sub(duration).unwrap_or(now),
+                duration,
+                queued,
+            });
+        }
+    }
+}
+
+fn after(now: Instant, timeout: Option<Duration>) -> Option<Instant> {
+    timeout.map(|timeout| now + timeout)
+}

@@ -1,0 +1,105 @@
+//! Watches the leader, and has it replaced when the application holds it up. Sleeps while no call is under way.
+
+use crate::pool::{Inside, Pool};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::Thread;
+use std::time::{Duration, Instant};
+
+#[derive(Debug, Default)]
+pub(crate) struct Monitor {
+    thread: OnceLock<Thread>,
+    asleep: AtomicBool,
+}
+
+/// How often it looks while calls have lately held threads up.
+const ALERT: Duration = Duration::from_micros(300);
+/// How often it looks otherwise. A tick costs some 3 µs of CPU time.
+const CALM: Duration = Duration::from_millis(2);
+/// How long after the last promotion it stays alert.
+const ALERT_FOR: Duration = Duration::from_secs(1);
+/// Ticks without any call before it sleeps.
+const IDLE_TICKS: u32 = 10;
+/// A call that has used the CPU for CPython's switch interval is long: others get their turn.
+const LONG: Duration = Duration::from_millis(5);
+/// A thread that has waited so long to get back into the interpreter leaves the polling to the thread that needs none.
+const LONG_ENTRY: Duration = Duration::from_millis(20);
+
+impl Monitor {
+    /// Tells it that a call begins. Costs a load unless it sleeps.
+    pub(crate) fn rouse(&self) {
+        if self.asleep.load(Ordering::SeqCst) {
+            self.asleep.store(false, Ordering::SeqCst);
+            self.unpark();
+        }
+    }
+
+    pub(crate) fn end(&self) {
+        self.unpark();
+    }
+
+    fn unpark(&self) {
+        if let Some(thread) = self.thread.get() {
+            thread.unpark();
+        }
+    }
+
+    /// The monitor thread's life.
+    pub(crate) fn watch(&self, pool: &Pool) {
+        let _ = self.thread.set(std::thread::current());
+        let mut idle_ticks = 0;
+        let mut last_promotion: Option<Instant> = None;
+        let mut seen: Option<Seen> = None;
+        while !pool.is_over() {
+            let alert = last_promotion.is_some_and(|at| at.elapsed() < ALERT_FOR);
+            std::thread::park_timeout(if alert { ALERT } else { CALM });
+            let leader = pool.leader();
+            let inside = pool.members[leader].inside();
+            if inside == Inside::Server {
+                seen = None;
+                idle_ticks += 1;
+                if idle_ticks >= IDLE_TICKS {
+                    self.asleep.store(true, Ordering::SeqCst);
+                    // A leader that began a call before the line above didn't see it: look again.
+                    if pool.members[pool.leader()].inside() == Inside::Server {
+                        while self.asleep.load(Ordering::SeqCst) && !pool.is_over() {
+                            std::thread::park();
+                        }
+                    }
+                    self.asleep.store(false, Ordering::SeqCst);
+                    idle_ticks = 0;
+                }
+                continue;
+            }
+            idle_ticks = 0;
+            let cpu =
+                pool.members[leader].clock.get().copied().flatten().and_then(|clock| clock.time());
+            let Some(before) = seen.filter(|seen| seen.leader == leader && seen.inside == inside)
+            else {
+                seen = Some(Seen { leader, inside, cpu, since: Instant::now() });
+                continue;
+            };
+            let age = before.since.elapsed();
+            let is_held_up = match inside {
+                Inside::Call(_) => age >= LONG || (cpu.is_some() && cpu == before.cpu),
+                Inside::Entry(_) | Inside::Server => age >= LONG_ENTRY,
+            };
+            if is_held_up {
+                let standby = matches!(inside, Inside::Entry(_));
+                if pool.promote(leader, inside, standby) {
+                    last_promotion = Some(Instant::now());
+                }
+            }
+            seen = Some(Seen { cpu, ..before });
+        }
+    }
+}
+
+/// The leader as it was at an earlier tick.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    leader: usize,
+    inside: Inside,
+    cpu: Option<Duration>,
+    since: Instant,
+}

@@ -1,0 +1,201 @@
+//! Bytes of responses that the socket has not taken yet: by reference where they came by reference, files by sendfile.
+
+use crate::exchange::{Block, Kept};
+use crate::transport::Transport;
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+/// What waits to be sent on one connection, in order.
+#[derive(Default)]
+pub(crate) struct Output {
+    queue: VecDeque<Piece>,
+    /// bytes in memory; files do not count
+    held: usize,
+}
+
+impl std::fmt::Debug for Output {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Output")
+            .field("pieces", &self.queue.len())
+            .field("held", &self.held)
+            .finish()
+    }
+}
+
+enum Piece {
+    Memory { bytes: Box<dyn Kept>, start: usize, end: usize },
+    File { file: OwnedFd, offset: u64, left: u64 },
+}
+
+/// A run of body bytes with the framing around it.
+pub(crate) struct Framed<'a> {
+    pub(crate) before: &'a [u8],
+    pub(crate) block: &'a dyn Block,
+    /// how many of the block's bytes go out
+    pub(crate) length: usize,
+    pub(crate) after: &'a [u8],
+}
+
+/// More slices than this in one call gain nothing.
+const SLICES: usize = 16;
+
+impl Output {
+    /// Bytes held in memory.
+    pub(crate) fn held(&self) -> usize {
+        self.held
+    }
+
+    /// Sends what the socket takes now and keeps the rest.
+    pub(crate) fn send(&mut self, transport: &Transport, framed: &Framed<'_>) -> io::Result<()> {
+        if !self.queue.is_empty() {
+            self.keep(framed, 0);
+            return self.flush(transport).map(drop);
+        }
+        let data = &framed.block.bytes()[..framed.length];
+        let total = framed.before.len() + data.len() + framed.after.len();
+        if total == 0 {
+            return Ok(());
+        }
+        let mut slices = [IoSlice::new(&[]); 3];
+        let mut count = 0;
+        for part in [framed.before, data, framed.after] {
+            if !part.is_empty() {
+                slices[count] = IoSlice::new(part);
+                count += 1;
+            }
+        }
+        match transport.write(&slices[..count]) {
+            Ok(sent) if sent == total => Ok(()),
+            // A short write means that the socket is full: trying again now would only say so.
+            Ok(sent) => {
+                self.keep(framed, sent);
+                Ok(())
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.keep(framed, 0);
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Sends bytes that belong to the server itself.
+    pub(crate) fn send_bytes(&mut self, transport: &Transport, bytes: &[u8]) -> io::Result<()> {
+        self.send(transport, &Framed { before: bytes, block: &(&[][..]), length: 0, after: &[] })
+    }
+
+    /// Sends a part of a file behind what waits already.
+    pub(crate) fn send_file(
+        &mut self,
+        transport: &Transport,
+        file: BorrowedFd<'_>,
+        mut offset: u64,
+        mut left: u64,
+    ) -> io::Result<()> {
+        while self.queue.is_empty() && left > 0 {
+            match transport.send_file(file, offset, left) {
+                Ok(0) => return Err(shrunk()),
+                Ok(sent) => {
+                    offset += sent as u64;
+                    left -= sent as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error),
+            }
+        }
+        if left > 0 {
+            self.queue.push_back(Piece::File { file: file.try_clone_to_owned()?, offset, left });
+        }
+        Ok(())
+    }
+
+    /// Keeps all of a framed run but its first `sent` bytes.
+    fn keep(&mut self, framed: &Framed<'_>, mut sent: usize) {
+        let mut rest = |length: usize| {
+            let skip = sent.min(length);
+            sent -= skip;
+            skip
+        };
+        let before = rest(framed.before.len());
+        self.push(
+            &mut || Box::new(framed.before[before..].to_vec()),
+            0,
+            framed.before.len() - before,
+        );
+        let start = rest(framed.length);
+        self.push(&mut || framed.block.keep(), start, framed.length);
+        let after = rest(framed.after.len());
+        self.push(&mut || Box::new(framed.after[after..].to_vec()), 0, framed.after.len() - after);
+    }
+
+    fn push(&mut self, bytes: &mut dyn FnMut() -> Box<dyn Kept>, start: usize, end: usize) {
+        if start < end {
+            self.held += end - start;
+            self.queue.push_back(Piece::Memory { bytes: bytes(), start, end });
+        }
+    }
+
+    /// Sends what the socket takes; `true` once nothing waits any more.
+    pub(crate) fn flush(&mut self, transport: &Transport) -> io::Result<bool> {
+        loop {
+            let sent = match self.queue.front() {
+                None => return Ok(true),
+                Some(Piece::File { file, offset, left }) => {
+                    use std::os::fd::AsFd;
+                    transport.send_file(file.as_fd(), *offset, *left)
+                }
+                Some(Piece::Memory { .. }) => {
+                    let mut slices = [IoSlice::new(&[]); SLICES];
+                    let mut count = 0;
+                    for piece in self.queue.iter().take(SLICES) {
+                        let Piece::Memory { bytes, start, end } = piece else { break };
+                        slices[count] = IoSlice::new(&bytes.bytes()[*start..*end]);
+                        count += 1;
+                    }
+                    transport.write(&slices[..count])
+                }
+            };
+            match sent {
+                Ok(0) => return Err(shrunk()),
+                Ok(sent) => self.sent(sent),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn sent(&mut self, mut sent: usize) {
+        while sent > 0 {
+            let whole = match self.queue.front_mut() {
+                None => return,
+                Some(Piece::File { offset, left, .. }) => {
+                    *offset += sent as u64;
+                    *left -= sent as u64;
+                    sent = 0;
+                    *left == 0
+                }
+                Some(Piece::Memory { start, end, .. }) => {
+                    let count = sent.min(*end - *start);
+                    *start += count;
+                    sent -= count;
+                    self.held -= count;
+                    start == end
+                }
+            };
+            if whole {
+                self.queue.pop_front();
+            }
+        }
+    }
+
+    /// Forgets all that waits.
+    pub(crate) fn clear(&mut self) {
+        self.queue.clear();
+        self.held = 0;
+    }
+}
+
+fn shrunk() -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "a file became shorter while it was being sent")
+}

@@ -1,0 +1,380 @@
+//! The threads. One leads: it polls, and calls the application itself. The others follow when it is held up there.
+//!
+//! Who leads changes in three ways, all under one lock:
+//! - a thread that comes back from the application finds the leader inside it, and leads from there on;
+//! - the monitor finds the leader held up inside the application, and promotes a thread that sleeps;
+//! - the standby thread, which never calls the application and leads only when every other thread is inside it,
+//!   hands over as soon as there is a request for a thread that sleeps.
+
+use crate::config::Config;
+use crate::exchange::Application;
+use crate::http1::{Turn, Workspace};
+use crate::monitor::Monitor;
+use crate::reactor::{Reactor, Taken, lock};
+use crate::sys::CpuClock;
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, OnceLock};
+use std::thread::Thread;
+use std::time::Instant;
+
+/// Everything that the threads of one server share.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    pub(crate) config: Config,
+    pub(crate) reactor: Reactor,
+    /// application threads, and the standby as the last
+    pub(crate) members: Vec<Member>,
+    pub(crate) monitor: Monitor,
+    /// Who does what. Held for a few lines, never while waiting.
+    duty: Mutex<Duty>,
+    stage: Mutex<Stage>,
+    stage_changed: Condvar,
+    draining: AtomicBool,
+    over: AtomicBool,
+}
+
+/// One thread as the others see it.
+#[derive(Debug, Default)]
+pub(crate) struct Member {
+    thread: OnceLock<Thread>,
+    pub(crate) clock: OnceLock<Option<CpuClock>>,
+    woken: AtomicBool,
+    /// what it is inside of: see [`Inside`]
+    inside: AtomicU64,
+}
+
+/// What a thread is inside of that may hold it up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Inside {
+    /// neither of the two
+    Server,
+    /// the application's way back in from a wait, which may itself be a wait (for the interpreter)
+    Entry(u64),
+    /// a call of the application, by a number that no other call of the thread has
+    Call(u64),
+}
+
+#[derive(Debug)]
+struct Duty {
+    leader: usize,
+    /// sleeping threads, the one that fell asleep last on top, so that no more are used than the load needs
+    asleep: Vec<usize>,
+    /// connections that can go on
+    ready: VecDeque<Taken>,
+    /// connections whose request waits for a thread that may call the application
+    calls: VecDeque<Taken>,
+}
+
+/// How far a server's life has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    Serving,
+    /// takes nothing new, and ends at the latest at the instant
+    Draining(Instant),
+    /// nothing is under way any more
+    Drained,
+    /// so many connections were cut off
+    Cut(usize),
+}
+
+enum Duties {
+    Turn(Taken),
+    Lead,
+    Sleep,
+    End,
+}
+
+/// Requests that one connection may have answered in a row while others wait.
+const REQUESTS_IN_A_ROW: usize = 32;
+
+impl Pool {
+    pub(crate) fn new(config: Config, reactor: Reactor) -> Pool {
+        let threads = config.threads.max(1);
+        Pool {
+            config,
+            reactor,
+            members: (0..=threads).map(|_| Member::default()).collect(),
+            monitor: Monitor::default(),
+            duty: Mutex::new(Duty {
+                leader: 0,
+                asleep: Vec::new(),
+                ready: VecDeque::new(),
+                calls: VecDeque::new(),
+            }),
+            stage: Mutex::new(Stage::Serving),
+            stage_changed: Condvar::new(),
+            draining: AtomicBool::new(false),
+            over: AtomicBool::new(false),
+        }
+    }
+
+    fn standby(&self) -> usize {
+        self.members.len() - 1
+    }
+
+    /// A thread's whole life, from the pool's start to its end.
+    pub(crate) fn live(self: &Arc<Self>, me: usize, application: &dyn Application) {
+        let member = &self.members[me];
+        // Each member is one thread's, so these are set once.
+        let _ = member.thread.set(std::thread::current());
+        let _ = member.clock.set(CpuClock::of_this_thread());
+        let mut workspace = Workspace::new(&self.config);
+        let mut ready = Vec::new();
+        loop {
+            match self.next(me) {
+                Duties::Turn(taken) => self.turn(me, taken, application, &mut workspace),
+                Duties::Lead => self.outside(me, application, &mut || self.lead(&mut ready)),
+                Duties::Sleep => self.outside(me, application, &mut || member.sleep()),
+                Duties::End => return,
+            }
+        }
+    }
+
+    fn next(&self, me: usize) -> Duties {
+        if self.over.load(Ordering::Acquire) {
+            return Duties::End;
+        }
+        let mut duty = lock(&self.duty);
+        let calls_application = me != self.standby();
+        if duty.leader != me && calls_application {
+            // Whoever comes back from the application while the leader is inside it needs no monitor to
+            // see that the leader is held up: under a GIL, only one of the two can be running.
+            if let Inside::Call(_) = self.members[duty.leader].inside() {
+                duty.leader = me;
+            }
+        }
+        if calls_application && let Some(taken) = duty.calls.pop_front() {
+            return Duties::Turn(taken);
+        }
+        if duty.leader == me {
+            return duty.ready.pop_front().map_or(Duties::Lead, Duties::Turn);
+        }
+        duty.asleep.push(me);
+        self.members[me].woken.store(false, Ordering::Relaxed);
+        Duties::Sleep
+    }
+
+    /// Runs something that may wait, outside the application.
+    fn outside(&self, me: usize, application: &dyn Application, wait: &mut dyn FnMut()) {
+        let member = &self.members[me];
+        if me == self.standby() {
+            wait();
+            return;
+        }
+        application.wait(&mut || {
+            wait();
+            // Coming back may take as long as another thread keeps the interpreter.
+            member.enter(false);
+            self.monitor.rouse();
+        });
+        member.leave();
+    }
+
+    /// Polls once, as the leader.
+    fn lead(&self, ready: &mut Vec<Taken>) {
+        let until = match *lock(&self.stage) {
+            Stage::Draining(until) => Some(until),
+            _ => None,
+        };
+        if let Err(error) = self.reactor.poll(until, ready) {
+            log::error!("cannot wait for sockets: {error}");
+            self.finish(Stage::Cut(self.reactor.open()));
+        }
+        lock(&self.duty).ready.extend(ready.drain(..));
+        if self.draining.load(Ordering::Acquire) {
+            self.drain_on();
+        }
+    }
+
+    fn turn(
+        &self,
+        me: usize,
+        mut taken: Taken,
+        application: &dyn Application,
+        workspace: &mut Workspace<'_>,
+    ) {
+        let mut answered = 0;
+        workspace.now = Instant::now();
+        loop {
+            workspace.draining = self.draining.load(Ordering::Relaxed);
+            let expired = std::mem::take(&mut taken.expired);
+            let connection = &mut taken.connection;
+            let advanced = catch_unwind(AssertUnwindSafe(|| {
+                if expired {
+                    connection.expire(workspace);
+                }
+                connection.advance(workspace)
+            }));
+            // Nothing that a peer sends should panic; if it does, its connection ends and no other.
+            let turn = advanced.unwrap_or(Turn::Close);
+            match turn {
+                Turn::Call if me == self.standby() => return self.hand_over(taken),
+                Turn::Call if answered == REQUESTS_IN_A_ROW => {
+                    lock(&self.duty).calls.push_back(taken);
+                    return;
+                }
+                Turn::Call => {
+                    self.members[me].enter(true);
+                    self.monitor.rouse();
+                    taken.connection.call(application, workspace);
+                    self.members[me].leave();
+                    answered += 1;
+                    workspace.now = Instant::now();
+                }
+                Turn::Park(wanted, deadline) => {
+                    taken.connection.settle(workspace);
+                    match self.reactor.park(taken, wanted, deadline) {
+                        Some(again) => taken = again,
+                        None => return,
+                    }
+                }
+                Turn::Yield => {
+                    lock(&self.duty).ready.push_back(taken);
+                    return;
+                }
+                Turn::Close => {
+                    self.reactor.close(taken);
+                    if self.draining.load(Ordering::Relaxed) {
+                        self.reactor.wake();
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    /// The standby has a request in hand: an application thread that sleeps leads from here, or the request waits.
+    fn hand_over(&self, taken: Taken) {
+        let mut duty = lock(&self.duty);
+        duty.calls.push_back(taken);
+        if let Some(place) = duty.asleep.iter().rposition(|&thread| thread != self.standby()) {
+            let thread = duty.asleep.remove(place);
+            duty.leader = thread;
+            drop(duty);
+            self.members[thread].wake();
+        }
+    }
+
+    /// The leader is held up: somebody who sleeps takes its place. `standby` asks for the thread that needs no interpreter.
+    pub(crate) fn promote(&self, held_up: usize, inside: Inside, standby: bool) -> bool {
+        let mut duty = lock(&self.duty);
+        if duty.leader != held_up || self.members[held_up].inside() != inside {
+            return false;
+        }
+        let application_thread =
+            duty.asleep.iter().rposition(|&thread| thread != self.standby()).filter(|_| !standby);
+        let place = application_thread
+            .or_else(|| duty.asleep.iter().position(|&thread| thread == self.standby()));
+        let Some(place) = place else { return false };
+        let thread = duty.asleep.remove(place);
+        duty.leader = thread;
+        drop(duty);
+        self.members[thread].wake();
+        true
+    }
+
+    /// Who leads now.
+    pub(crate) fn leader(&self) -> usize {
+        lock(&self.duty).leader
+    }
+
+    /// Takes nothing new from here on; the leader sees to the rest.
+    pub(crate) fn drain(&self) {
+        let mut stage = lock(&self.stage);
+        if *stage == Stage::Serving {
+            *stage = Stage::Draining(Instant::now() + self.config.graceful_timeout);
+            self.draining.store(true, Ordering::Release);
+            drop(stage);
+            self.reactor.wake();
+        }
+    }
+
+    /// Ends everything now.
+    pub(crate) fn stop(&self) {
+        self.finish(Stage::Cut(self.reactor.open()));
+    }
+
+    /// What the leader does at each look around while the server drains.
+    fn drain_on(&self) {
+        self.reactor.close_listeners();
+        let idle = self.reactor.take_idle();
+        lock(&self.duty).ready.extend(idle);
+        let stage = *lock(&self.stage);
+        if self.reactor.open() == 0 {
+            self.finish(Stage::Drained);
+        } else if let Stage::Draining(until) = stage
+            && Instant::now() >= until
+        {
+            let open = self.reactor.open();
+            log::warn!("the graceful timeout has passed: cut off {open} connections");
+            self.finish(Stage::Cut(open));
+        }
+    }
+
+    fn finish(&self, end: Stage) {
+        let mut stage = lock(&self.stage);
+        if !matches!(*stage, Stage::Drained | Stage::Cut(_)) {
+            *stage = end;
+        }
+        drop(stage);
+        self.over.store(true, Ordering::Release);
+        self.stage_changed.notify_all();
+        self.reactor.wake();
+        self.monitor.end();
+        for member in &self.members {
+            member.wake();
+        }
+    }
+
+    /// Waits for the end, and says which one it was.
+    pub(crate) fn wait_for_end(&self) -> Stage {
+        let mut stage = lock(&self.stage);
+        while !matches!(*stage, Stage::Drained | Stage::Cut(_)) {
+            stage =
+                self.stage_changed.wait(stage).unwrap_or_else(std::sync::PoisonError::into_inner);
+        }
+        *stage
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.over.load(Ordering::Acquire)
+    }
+}
+
+impl Member {
+    fn sleep(&self) {
+        while !self.woken.load(Ordering::Acquire) {
+            std::thread::park();
+        }
+    }
+
+    fn wake(&self) {
+        self.woken.store(true, Ordering::Release);
+        if let Some(thread) = self.thread.get() {
+            thread.unpark();
+        }
+    }
+
+    // Bit 0: inside of something; bit 1: it is a call; above: a number that changes with each.
+    fn enter(&self, call: bool) {
+        let number = (self.inside.load(Ordering::Relaxed) >> 2) + 1;
+        // Ordered before the look at whether the monitor sleeps, as the monitor orders its two.
+        self.inside.store(number << 2 | u64::from(call) << 1 | 1, Ordering::SeqCst);
+    }
+
+    fn leave(&self) {
+        let number = self.inside.load(Ordering::Relaxed) >> 2;
+        self.inside.store(number << 2, Ordering::Release);
+    }
+
+    pub(crate) fn inside(&self) -> Inside {
+        let value = self.inside.load(Ordering::SeqCst);
+        match value & 3 {
+            3 => Inside::Call(value >> 2),
+            1 => Inside::Entry(value >> 2),
+            _ => Inside::Server,
+        }
+    }
+}

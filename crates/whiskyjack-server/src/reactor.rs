@@ -1,0 +1,444 @@
+//! Parks connections until their socket is ready or their deadline has come, and accepts new ones.
+//! One thread at a time polls; every other touches only the slots, for a few lines under their lock.
+
+use crate::deadlines::Deadlines;
+use crate::http1::Connection;
+use crate::listener::Listener;
+use crate::transport::Interest as Wanted;
+use mio::event::Event;
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Registry, Token};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::sync::{Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+/// Where a connection is parked: its place and which of the place's tenants it is, so that a late event
+/// for an earlier tenant finds nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Key {
+    index: u32,
+    generation: u32,
+}
+
+impl Key {
+    fn token(self) -> Token {
+        Token((self.generation as usize) << 32 | self.index as usize)
+    }
+
+    fn of(token: Token) -> Key {
+        Key { index: (token.0 & 0xffff_ffff) as u32, generation: (token.0 >> 32) as u32 }
+    }
+}
+
+/// A connection that a thread has in hand, with its place.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    pub(crate) key: Key,
+    pub(crate) connection: Box<Connection>,
+    /// its deadline has come
+    pub(crate) expired: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Reactor {
+    /// What the polling thread holds while it waits.
+    poll: Mutex<Polling>,
+    registry: Registry,
+    waker: mio::Waker,
+    /// at most so many are open
+    connections: usize,
+    /// how long a new connection may take to send its first head
+    head_timeout: Option<Duration>,
+    /// Every connection's place, and the deadlines. Held for a few lines, never while waiting.
+    slots: Mutex<Slots>,
+}
+
+#[derive(Debug)]
+struct Polling {
+    poll: Poll,
+    events: Events,
+    listeners: Vec<Listening>,
+    /// connections could not be accepted (too many, or no descriptors): try again then
+    accept_again: Option<Instant>,
+    /// the last fault of accepting was logged
+    complained: bool,
+}
+
+#[derive(Debug)]
+struct Listening {
+    listener: Listener,
+    /// its queue may hold connections that no event will tell of again
+    waiting: bool,
+}
+
+#[derive(Debug, Default)]
+struct Slots {
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    open: usize,
+    deadlines: Deadlines<Key>,
+}
+
+#[derive(Debug)]
+struct Slot {
+    generation: u32,
+    /// the earliest entry among the deadlines, which may be earlier than what the connection waits for
+    armed: Option<Instant>,
+    holds: Holds,
+}
+
+#[derive(Debug)]
+enum Holds {
+    Nobody,
+    /// A thread has it. What the socket said meanwhile is kept for when it comes back.
+    Taken {
+        readable: bool,
+        writable: bool,
+        ending: bool,
+    },
+    Parked {
+        connection: Box<Connection>,
+        wanted: Wanted,
+        deadline: Option<Instant>,
+    },
+}
+
+const LISTENERS: usize = 1 << 48;
+const WAKER: Token = Token(usize::MAX);
+
+/// Connections taken off one listener's queue at a time, so that those already open get their turn.
+const ACCEPTS: usize = 64;
+
+/// How long accepting pauses when the system is out of descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+
+impl Reactor {
+    pub(crate) fn new(
+        listeners: Vec<Listener>,
+        connections: usize,
+        head_timeout: Option<Duration>,
+    ) -> io::Result<Reactor> {
+        let poll = Poll::new()?;
+        let registry = poll.registry().try_clone()?;
+        let waker = mio::Waker::new(&registry, WAKER)?;
+        for (index, listener) in listeners.iter().enumerate() {
+            let fd = listener.socket.as_raw_fd();
+            registry.register(&mut SourceFd(&fd), Token(LISTENERS + index), Interest::READABLE)?;
+        }
+        // The queue may have filled before it was registered.
+        let listeners =
+            listeners.into_iter().map(|listener| Listening { listener, waiting: true }).collect();
+        let events = Events::with_capacity(256);
+        let polling = Polling { poll, events, listeners, accept_again: None, complained: false };
+        Ok(Reactor {
+            poll: Mutex::new(polling),
+            registry,
+            waker,
+            connections,
+            head_timeout,
+            slots: Mutex::default(),
+        })
+    }
+
+    /// Makes the polling thread look around.
+    pub(crate) fn wake(&self) {
+        if let Err(error) = self.waker.wake() {
+            log::error!("cannot wake the polling thread: {error}");
+        }
+    }
+
+    /// Connections that are open.
+    pub(crate) fn open(&self) -> usize {
+        self.slots().open
+    }
+
+    /// Waits for readiness, deadlines and connections, and hands what can go on to `ready`. The only wait for sockets.
+    pub(crate) fn poll(&self, until: Option<Instant>, ready: &mut Vec<Taken>) -> io::Result<()> {
+        let mut polling = lock(&self.poll);
+        let polling = &mut *polling;
+        let now = Instant::now();
+        let waiting = polling.listeners.iter().any(|listening| listening.waiting);
+        let accept_again = match polling.accept_again {
+            Some(at) if waiting => Some(at),
+            None if waiting && self.open() < self.connections => Some(now),
+            _ => None,
+        };
+        let next = [self.slots().deadlines.next(), until, accept_again].into_iter().flatten().min();
+        let timeout = next.map(|at| at.saturating_duration_since(now));
+        match polling.poll.poll(&mut polling.events, timeout) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => result?,
+        }
+        let now = Instant::now();
+        let mut slots = self.slots();
+        for event in &polling.events {
+            let token = event.token();
+            if token == WAKER {
+                continue;
+            }
+            // A connection's generation stays below this bit, see `Slots::open`.
+            if token.0 >= LISTENERS && token.0 - LISTENERS < polling.listeners.len() {
+                polling.listeners[token.0 - LISTENERS].waiting = true;
+                continue;
+            }
+            slots.event(Key::of(token), event, ready);
+        }
+        slots.expire(now, ready);
+        drop(slots);
+        if polling.accept_again.is_none_or(|at| at <= now) {
+            polling.accept_again = None;
+            for index in 0..polling.listeners.len() {
+                if polling.listeners[index].waiting {
+                    self.accept(polling, index, now);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn accept(&self, polling: &mut Polling, index: usize, now: Instant) {
+        let listening = &mut polling.listeners[index];
+        for _ in 0..ACCEPTS {
+            if self.open() >= self.connections {
+                // They wait in the system's queue until one of ours has ended.
+                return;
+            }
+            match listening.listener.accept() {
+                Ok((transport, origin)) => {
+                    polling.complained = false;
+                    let fd = transport.fd();
+                    let deadline = self.head_timeout.map(|timeout| now + timeout);
+                    let connection = Box::new(Connection::new(transport, origin, deadline));
+                    let key = self.slots().insert(connection, deadline);
+                    let both = Interest::READABLE | Interest::WRITABLE;
+                    let registered = self.registry.register(&mut SourceFd(&fd), key.token(), both);
+                    if let Err(error) = registered {
+                        log::error!("cannot watch a new connection: {error}");
+                        self.slots().release(key);
+                    }
+                }
+                Err(error) => match error.kind() {
+                    io::ErrorKind::WouldBlock => {
+                        listening.waiting = false;
+                        return;
+                    }
+                    // The peer gave up while it waited in the queue.
+                    io::ErrorKind::ConnectionAborted
+                    | io::ErrorKind::ConnectionReset
+                    | io::ErrorKind::Interrupted => {}
+                    _ => {
+                        if !polling.complained {
+                            log::error!("cannot accept connections for now: {error}");
+                            polling.complained = true;
+                        }
+                        polling.accept_again = Some(now + ACCEPT_PAUSE);
+                        return;
+                    }
+                },
+            }
+        }
+    }
+
+    /// Takes what waits in the accept queues, and nothing more from now on.
+    pub(crate) fn close_listeners(&self) {
+        let mut polling = lock(&self.poll);
+        let now = Instant::now();
+        for index in 0..polling.listeners.len() {
+            polling.listeners[index].waiting = true;
+            while polling.listeners[index].waiting && self.open() < self.connections {
+                let paused = polling.accept_again;
+                self.accept(&mut polling, index, now);
+                if polling.accept_again != paused {
+                    break;
+                }
+            }
+        }
+        for listening in polling.listeners.drain(..) {
+            let fd = listening.listener.socket.as_raw_fd();
+            // It is closed in the next line, which ends the registration too.
+            let _ = self.registry.deregister(&mut SourceFd(&fd));
+        }
+    }
+
+    /// Gives a connection back until its socket is ready or the deadline has come. Returned at once if its
+    /// socket became ready while it was in hand.
+    pub(crate) fn park(
+        &self,
+        taken: Taken,
+        wanted: Wanted,
+        deadline: Option<Instant>,
+    ) -> Option<Taken> {
+        self.slots().park(taken, wanted, deadline)
+    }
+
+    /// Ends a connection.
+    pub(crate) fn close(&self, taken: Taken) {
+        let key = taken.key;
+        // The descriptor closes here, outside the lock; that ends its registration.
+        drop(taken);
+        let left = {
+            let mut slots = self.slots();
+            slots.release(key);
+            slots.open
+        };
+        if left + 1 == self.connections {
+            // Accepting has paused: there is room for one more.
+            self.wake();
+        }
+    }
+
+    /// Takes every parked connection that is between two requests.
+    pub(crate) fn take_idle(&self) -> Vec<Taken> {
+        let mut slots = self.slots();
+        let slots = &mut *slots;
+        let mut idle = Vec::new();
+        for (index, slot) in slots.slots.iter_mut().enumerate() {
+            if let Holds::Parked { connection, .. } = &slot.holds
+                && connection.is_idle()
+            {
+                let key = Key {
+                    index: u32::try_from(index).expect("places are numbered by u32"),
+                    generation: slot.generation,
+                };
+                idle.extend(slot.take(key, true, false, false));
+            }
+        }
+        idle
+    }
+
+    fn slots(&self) -> MutexGuard<'_, Slots> {
+        lock(&self.slots)
+    }
+}
+
+impl Slots {
+    fn insert(&mut self, connection: Box<Connection>, deadline: Option<Instant>) -> Key {
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(Slot { generation: 0, armed: None, holds: Holds::Nobody });
+            u32::try_from(self.slots.len() - 1).expect("fewer descriptors exist than u32 counts")
+        });
+        let slot = &mut self.slots[index as usize];
+        let key = Key { index, generation: slot.generation };
+        slot.armed = deadline;
+        slot.holds = Holds::Parked { connection, wanted: Wanted::Read, deadline };
+        if let Some(at) = deadline {
+            self.deadlines.push(at, key);
+        }
+        self.open += 1;
+        key
+    }
+
+    fn release(&mut self, key: Key) {
+        if let Some(slot) = self.tenant(key) {
+            slot.holds = Holds::Nobody;
+            slot.armed = None;
+            // 16 bits are enough to tell a late event, and leave the tokens above for the listeners.
+            slot.generation = (slot.generation + 1) & 0xffff;
+            self.free.push(key.index);
+            self.open -= 1;
+        }
+    }
+
+    fn tenant(&mut self, key: Key) -> Option<&mut Slot> {
+        self.slots.get_mut(key.index as usize).filter(|slot| slot.generation == key.generation)
+    }
+
+    fn event(&mut self, key: Key, event: &Event, ready: &mut Vec<Taken>) {
+        let ending = event.is_read_closed() || event.is_error();
+        let readable = event.is_readable() || ending;
+        let writable = event.is_writable() || event.is_error();
+        let Some(slot) = self.tenant(key) else { return };
+        ready.extend(slot.take(key, readable, writable, ending));
+    }
+
+    fn expire(&mut self, now: Instant, ready: &mut Vec<Taken>) {
+        while let Some(key) = self.deadlines.pop(now) {
+            let Some(slot) = self.tenant(key) else { continue };
+            slot.armed = None;
+            let Holds::Parked { deadline: Some(deadline), .. } = slot.holds else { continue };
+            if deadline > now {
+                slot.armed = Some(deadline);
+                self.deadlines.push(deadline, key);
+                continue;
+            }
+            let holds = Holds::Taken { readable: false, writable: false, ending: false };
+            if let Holds::Parked { connection, .. } = std::mem::replace(&mut slot.holds, holds) {
+                ready.push(Taken { key, connection, expired: true });
+            }
+        }
+    }
+
+    fn park(
+        &mut self,
+        mut taken: Taken,
+        wanted: Wanted,
+        deadline: Option<Instant>,
+    ) -> Option<Taken> {
+        let Some(slot) = self.tenant(taken.key) else { return Some(taken) };
+        if let Holds::Taken { readable, writable, ending } = &mut slot.holds {
+            let is_ready = match wanted {
+                Wanted::Read => std::mem::take(readable),
+                Wanted::Write => std::mem::take(writable),
+            };
+            if is_ready {
+                if wanted == Wanted::Read {
+                    taken.connection.readable(*ending);
+                }
+                return Some(taken);
+            }
+            if *readable {
+                taken.connection.readable(*ending);
+            }
+        }
+        slot.holds = Holds::Parked { connection: taken.connection, wanted, deadline };
+        if let Some(at) = deadline
+            && slot.armed.is_none_or(|armed| armed > at)
+        {
+            slot.armed = Some(at);
+            self.deadlines.push(at, taken.key);
+        }
+        None
+    }
+}
+
+impl Slot {
+    /// Notes what the socket said; takes the connection if that is what it waited for.
+    fn take(&mut self, key: Key, readable: bool, writable: bool, ending: bool) -> Option<Taken> {
+        match &mut self.holds {
+            Holds::Nobody => None,
+            Holds::Taken { readable: was_readable, writable: was_writable, ending: was_ending } => {
+                *was_readable |= readable;
+                *was_writable |= writable;
+                *was_ending |= ending;
+                None
+            }
+            Holds::Parked { connection, wanted, .. } => {
+                if readable {
+                    connection.readable(ending);
+                }
+                let waited_for = match wanted {
+                    Wanted::Read => readable,
+                    // A broken connection is found out by writing to it.
+                    Wanted::Write => writable || ending,
+                };
+                if !waited_for {
+                    return None;
+                }
+                let holds = Holds::Taken { readable: false, writable: false, ending: false };
+                match std::mem::replace(&mut self.holds, holds) {
+                    Holds::Parked { connection, .. } => {
+                        Some(Taken { key, connection, expired: false })
+                    }
+                    Holds::Nobody | Holds::Taken { .. } => None,
+                }
+            }
+        }
+    }
+}
+
+/// A thread that panicked while it held a lock of ours has left what the lock guards in order: nothing
+/// under these locks calls out.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

@@ -1,0 +1,152 @@
+//! The bytes under a connection: a TCP or Unix socket (and TLS over one, once it is there). Knows no HTTP.
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use socket2::{SockRef, Socket};
+use std::io::{self, IoSlice, Read};
+use std::mem::MaybeUninit;
+use std::net::Shutdown;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::time::{Duration, Instant};
+
+/// A connected, non-blocking byte stream.
+#[derive(Debug)]
+pub(crate) enum Transport {
+    Tcp(Socket),
+    Unix(Socket),
+}
+
+/// What a connection waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Interest {
+    Read,
+    Write,
+}
+
+#[cfg(target_os = "linux")]
+const NO_SIGNAL: i32 = libc::MSG_NOSIGNAL;
+// Elsewhere socket2 sets SO_NOSIGPIPE when it accepts.
+#[cfg(not(target_os = "linux"))]
+const NO_SIGNAL: i32 = 0;
+
+impl Transport {
+    fn socket(&self) -> &Socket {
+        match self {
+            Transport::Tcp(socket) | Transport::Unix(socket) => socket,
+        }
+    }
+
+    pub(crate) fn fd(&self) -> RawFd {
+        self.socket().as_raw_fd()
+    }
+
+    /// Reads what is there; 0 is the end.
+    pub(crate) fn read(&self, into: &mut [u8]) -> io::Result<usize> {
+        retry(|| {
+            let mut socket = self.socket();
+            socket.read(into)
+        })
+    }
+
+    /// Writes what the socket takes, in one system call.
+    pub(crate) fn write(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        retry(|| match pieces {
+            [one] => self.socket().send_with_flags(one, NO_SIGNAL),
+            many => self.socket().send_vectored_with_flags(many, NO_SIGNAL),
+        })
+    }
+
+    /// Sends a part of a file; 0 is the file's end.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn send_file(
+        &self,
+        file: BorrowedFd<'_>,
+        offset: u64,
+        length: u64,
+    ) -> io::Result<usize> {
+        // The kernel moves at most 0x7ffff000 bytes a call.
+        let count = usize::try_from(length).unwrap_or(usize::MAX).min(0x7fff_f000);
+        retry(|| {
+            let mut offset = offset;
+            Ok(rustix::fs::sendfile(self.socket(), file, Some(&mut offset), count)?)
+        })
+    }
+
+    /// Sends a part of a file through memory, where the system's own way differs from Linux's.
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) fn send_file(
+        &self,
+        file: BorrowedFd<'_>,
+        offset: u64,
+        length: u64,
+    ) -> io::Result<usize> {
+        let mut block = [0; 64 * 1024];
+        let count = usize::try_from(length).unwrap_or(usize::MAX).min(block.len());
+        let read = rustix::io::pread(file, &mut block[..count], offset)?;
+        if read == 0 {
+            return Ok(0);
+        }
+        self.write(&[IoSlice::new(&block[..read])])
+    }
+
+    /// Waits until the socket is ready or the time is up (`false`).
+    pub(crate) fn wait(&self, interest: Interest, timeout: Option<Duration>) -> io::Result<bool> {
+        let until = timeout.map(|timeout| Instant::now() + timeout);
+        let flags = match interest {
+            Interest::Read => PollFlags::IN,
+            Interest::Write => PollFlags::OUT,
+        };
+        loop {
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            let left = left.map(|left| Timespec {
+                tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
+                tv_nsec: left.subsec_nanos().into(),
+            });
+            match poll(&mut [PollFd::new(self.socket(), flags)], left.as_ref()) {
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+                Ok(ready) => return Ok(ready > 0),
+            }
+        }
+    }
+
+    /// Whether the peer has ended its side or broken the connection. Never waits.
+    pub(crate) fn is_ended(&self) -> bool {
+        match SockRef::from(self.socket()).peek(&mut [MaybeUninit::uninit()]) {
+            Ok(0) => true,
+            Ok(_) => false,
+            Err(error) => {
+                !matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+            }
+        }
+    }
+
+    /// Says that nothing more will be sent, and leaves the other direction open.
+    pub(crate) fn end_writing(&self) {
+        // Fails only where the peer is gone already.
+        let _ = self.socket().shutdown(Shutdown::Write);
+    }
+
+    /// Makes the close that follows an abortive one (RST), which no peer can take for a complete response.
+    pub(crate) fn abort(&self) {
+        if let Transport::Tcp(socket) = self {
+            // Fails only where the peer is gone already.
+            let _ = socket.set_linger(Some(Duration::ZERO));
+        }
+    }
+}
+
+impl AsFd for Transport {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket().as_fd()
+    }
+}
+
+fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}
