@@ -1,7 +1,10 @@
 //! The head of a request and of a response: ordered raw fields over one buffer of their own.
 //! Knows nothing of how a head is read from or written to a connection.
 
-use crate::error::ResponseError;
+use crate::error::{Error, ResponseError};
+use crate::framing;
+use crate::grammar;
+use crate::target::{self, Form};
 use std::ops::Range;
 
 /// The HTTP version of a message, as far as this server speaks it.
@@ -21,10 +24,19 @@ pub struct Span {
 }
 
 impl Span {
+    /// The span of these bytes. Callers keep a head's bytes within 32 bits: the parser by its limit, the setters by a check.
+    pub(crate) fn new(start: usize, end: usize) -> Span {
+        debug_assert!(start <= end && end <= LARGEST);
+        Span { start: start as u32, end: end as u32 }
+    }
+
     pub(crate) fn range(self) -> Range<usize> {
         self.start as usize..self.end as usize
     }
 }
+
+/// The most bytes that a head can hold.
+pub(crate) const LARGEST: usize = u32::MAX as usize;
 
 /// One field line: its name as it came and its value without the white space around it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +47,7 @@ pub(crate) struct FieldSpan {
 
 /// A request's head. It owns its bytes, so that the read buffer is free for what follows, and keeps
 /// its allocations when it is cleared for the next request.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct RequestHead {
     pub(crate) bytes: Vec<u8>,
     pub(crate) method: Span,
@@ -57,6 +69,36 @@ impl Default for RequestHead {
 }
 
 impl RequestHead {
+    /// A head that did not come as bytes of HTTP/1, held to the same grammar. White space around values is left out.
+    pub fn from_parts<'a>(
+        method: &[u8],
+        target: &[u8],
+        version: Version,
+        fields: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
+    ) -> Result<RequestHead, Error> {
+        if !grammar::is_token(method) {
+            return Err(Error::Method);
+        }
+        if !grammar::is_target(target) {
+            return Err(Error::TargetByte);
+        }
+        let mut head = RequestHead { version, ..RequestHead::default() };
+        head.method = append(&mut head.bytes, method).ok_or(Error::HeadTooLarge)?;
+        head.target = append(&mut head.bytes, target).ok_or(Error::HeadTooLarge)?;
+        for (name, value) in fields {
+            if !grammar::is_token(name) {
+                return Err(Error::FieldName);
+            }
+            if !grammar::is_value(value) {
+                return Err(Error::FieldValue);
+            }
+            let name = append(&mut head.bytes, name).ok_or(Error::HeadTooLarge)?;
+            let value = append(&mut head.bytes, grammar::trim(value)).ok_or(Error::HeadTooLarge)?;
+            head.fields.push(FieldSpan { name, value });
+        }
+        Ok(head)
+    }
+
     /// The method token, case kept.
     pub fn method(&self) -> &[u8] {
         &self.bytes[self.method.range()]
@@ -86,6 +128,35 @@ impl RequestHead {
             .map(|(_, value)| value)
     }
 
+    /// What of the target names the resource on this server: from the first `/` after the authority where there is one, `/` where
+    /// nothing follows it; `*` stays. `http://host?query`, without any path, gives `?query`: [`RequestHead::path`] gives `/` there, too.
+    pub fn path_and_query(&self) -> &[u8] {
+        target::path_and_query(self.target())
+    }
+
+    /// The path of the target as it came, percent-encoding and all.
+    pub fn path(&self) -> &[u8] {
+        target::split(self.target()).0
+    }
+
+    /// The query of the target, without its `?`; `None` where there is no `?`.
+    pub fn query(&self) -> Option<&[u8]> {
+        target::split(self.target()).1
+    }
+
+    /// The authority of an absolute target; `None` for every other form.
+    pub fn authority(&self) -> Option<&[u8]> {
+        match target::form(self.target()) {
+            Form::Absolute(authority) => Some(&self.target()[authority]),
+            Form::Origin | Form::Asterisk | Form::Other => None,
+        }
+    }
+
+    /// Host and port that the request is for: the absolute target's authority, which wins (RFC 9112 3.2.2), else the Host field.
+    pub fn host(&self) -> Option<&[u8]> {
+        self.authority().or_else(|| self.values(b"Host").next())
+    }
+
     /// Forgets the request and keeps the memory.
     pub fn clear(&mut self) {
         self.bytes.clear();
@@ -96,27 +167,62 @@ impl RequestHead {
     }
 }
 
+/// Appends a piece and says where it stands; `None` if a span cannot say that.
+fn append(bytes: &mut Vec<u8>, piece: &[u8]) -> Option<Span> {
+    let start = bytes.len();
+    let end = start.checked_add(piece.len()).filter(|&end| end <= LARGEST)?;
+    bytes.extend_from_slice(piece);
+    Some(Span::new(start, end))
+}
+
 /// The head of a response as the application gave it: nothing in it can break the wire, because
 /// the setters refuse what would.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct ResponseHead {
     pub(crate) bytes: Vec<u8>,
     pub(crate) status: u16,
     pub(crate) status_line: Span,
     pub(crate) fields: Vec<FieldSpan>,
+    pub(crate) content_length: Option<u64>,
 }
 
 impl ResponseHead {
-    /// Sets the status from PEP 3333's form, `b"200 OK"`: three digits (100 to 999), one space, a reason (which may be empty).
+    /// Sets the status from PEP 3333's form, `b"200 OK"`: three digits (100 to 599), one space, a reason (which may be empty).
+    /// A code under 200 is fit for an interim response only: whoever starts the final one checks that.
     pub fn set_status(&mut self, line: &[u8]) -> Result<(), ResponseError> {
-        let _ = line;
-        todo!()
+        let status =
+            status_of(line).ok_or_else(|| ResponseError::Status(ResponseError::shown(line)))?;
+        self.status_line = append(&mut self.bytes, line).ok_or(ResponseError::TooLarge)?;
+        self.status = status;
+        Ok(())
     }
 
-    /// Adds a field after those already there.
+    /// Adds a field after those already there. White space around the value is left out. A Content-Length that says the same as one
+    /// already there is not added again.
     pub fn push(&mut self, name: &[u8], value: &[u8]) -> Result<(), ResponseError> {
-        let _ = (name, value);
-        todo!()
+        if !grammar::is_token(name) {
+            return Err(ResponseError::Name(ResponseError::shown(name)));
+        }
+        if !grammar::is_value(value) {
+            return Err(ResponseError::Value {
+                name: ResponseError::shown(name),
+                value: ResponseError::shown(value),
+            });
+        }
+        let value = grammar::trim(value);
+        if framing::is_content_length(name) {
+            let second = framing::content_length(value)
+                .ok_or_else(|| ResponseError::ContentLength(ResponseError::shown(value)))?;
+            match self.content_length {
+                Some(first) if first == second => return Ok(()),
+                Some(first) => return Err(ResponseError::ContentLengthConflict { first, second }),
+                None => self.content_length = Some(second),
+            }
+        }
+        let name = append(&mut self.bytes, name).ok_or(ResponseError::TooLarge)?;
+        let value = append(&mut self.bytes, value).ok_or(ResponseError::TooLarge)?;
+        self.fields.push(FieldSpan { name, value });
+        Ok(())
     }
 
     /// The status code; 0 while none is set.
@@ -141,11 +247,126 @@ impl ResponseHead {
         self.fields().find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
+    /// The body's length as the application set it.
+    pub fn content_length(&self) -> Option<u64> {
+        self.content_length
+    }
+
     /// Forgets the response and keeps the memory.
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.fields.clear();
         self.status = 0;
         self.status_line = Span::default();
+        self.content_length = None;
+    }
+}
+
+/// The code of a status line (RFC 9112 4) that is fit to be sent. PEP 3333 wants the reason's space even where the reason is empty.
+fn status_of(line: &[u8]) -> Option<u16> {
+    match line {
+        [hundreds @ b'1'..=b'5', tens @ b'0'..=b'9', ones @ b'0'..=b'9', b' ', reason @ ..]
+            if grammar::is_value(reason) && !reason.starts_with(b" ") =>
+        {
+            let digit = |byte: &u8| u16::from(byte - b'0');
+            Some(digit(hundreds) * 100 + digit(tens) * 10 + digit(ones))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(line: &[u8]) -> Option<u16> {
+        let mut head = ResponseHead::default();
+        head.set_status(line).ok().map(|()| head.status())
+    }
+
+    #[test]
+    fn a_status_is_three_digits_a_space_and_a_reason() {
+        assert_eq!(status(b"200 OK"), Some(200));
+        assert_eq!(status(b"200 "), Some(200));
+        assert_eq!(status(b"103 Early Hints"), Some(103));
+        assert_eq!(status(b"599 caf\xe9\tau lait"), Some(599));
+    }
+
+    #[test]
+    fn a_status_that_would_break_its_line_is_refused() {
+        for bad in [
+            &b""[..],
+            b"200",
+            b"2000 OK",
+            b"20 OK",
+            b"200\tOK",
+            b"200  OK",
+            b" 200 OK",
+            b"OK",
+            b"600 X",
+            b"099 X",
+            b"200 OK\r\nA: b",
+            b"200 a\0",
+            b"200 a\x7f",
+            b"200-OK",
+            b"+20 OK",
+        ] {
+            let mut head = ResponseHead::default();
+            let error = ResponseError::Status(bad.escape_ascii().to_string());
+            assert_eq!(head.set_status(bad), Err(error));
+            assert_eq!(head.status(), 0);
+        }
+    }
+
+    #[test]
+    fn a_field_that_would_break_its_line_is_refused() {
+        let mut head = ResponseHead::default();
+        for name in [&b""[..], b"A B", b"A:", b"A\r\nB", b"caf\xe9"] {
+            assert!(matches!(head.push(name, b"x"), Err(ResponseError::Name(_))));
+        }
+        for value in [&b"a\r\nB: c"[..], b"a\n", b"a\r", b"a\0", b"a\x0b", b"a\x7f"] {
+            assert!(matches!(head.push(b"A", value), Err(ResponseError::Value { .. })));
+        }
+        assert_eq!(head.fields().len(), 0);
+    }
+
+    #[test]
+    fn a_value_keeps_its_bytes_but_not_the_space_around_it() {
+        let mut head = ResponseHead::default();
+        head.push(b"A", b" \tcaf\xe9 \t au lait\t ").expect("a good field");
+        assert_eq!(head.value(b"a"), Some(&b"caf\xe9 \t au lait"[..]));
+    }
+
+    #[test]
+    fn a_content_length_is_one_number() {
+        let mut head = ResponseHead::default();
+        assert_eq!(
+            head.push(b"content-length", b"5, 5"),
+            Err(ResponseError::ContentLength("5, 5".to_owned()))
+        );
+        head.push(b"content-length", b"5").expect("a number");
+        head.push(b"Content-Length", b"5").expect("the same number");
+        assert_eq!(
+            head.push(b"Content-Length", b"6"),
+            Err(ResponseError::ContentLengthConflict { first: 5, second: 6 })
+        );
+        assert_eq!((head.fields().len(), head.content_length()), (1, Some(5)));
+        head.clear();
+        head.push(b"Content-Length", b"6").expect("a new response");
+    }
+
+    #[test]
+    fn the_pieces_of_a_target_can_be_asked_for() {
+        let host = [(&b"Host"[..], &b"field"[..])];
+        let head = |target| {
+            RequestHead::from_parts(b"GET", target, Version::Http11, host).expect("a good head")
+        };
+        let absolute = head(b"http://target:80/a?b");
+        assert_eq!(absolute.authority(), Some(&b"target:80"[..]));
+        assert_eq!(absolute.host(), Some(&b"target:80"[..]));
+        assert_eq!(absolute.path_and_query(), b"/a?b");
+        let origin = head(b"/a?b");
+        assert_eq!((origin.authority(), origin.host()), (None, Some(&b"field"[..])));
+        assert_eq!((origin.path(), origin.query()), (&b"/a"[..], Some(&b"b"[..])));
     }
 }

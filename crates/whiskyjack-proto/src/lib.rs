@@ -10,4 +10,5 @@ pub mod framing;
 pub mod grammar;
 pub mod head;
 pub mod parse;
+mod target;
 pub mod write;
