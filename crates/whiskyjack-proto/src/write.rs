@@ -1,6 +1,8 @@
 //! From a response head to bytes, with the framing that the request, the status and the known length call for.
+//! Knows no body: it says how the body is delimited, and whoever sends it keeps to that.
 
-use crate::framing::ResponseFraming;
+use crate::framing::{self, ResponseFraming};
+use crate::grammar;
 use crate::head::{RequestHead, ResponseHead, Version};
 
 /// What of a request decides how its response is framed.
@@ -41,8 +43,47 @@ pub struct Plan {
     pub dropped: Option<usize>,
 }
 
+/// What a field of the application's is to the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// a matter between the application and the peer
+    EndToEnd,
+    /// Date, which the server adds otherwise
+    Date,
+    /// Server, which the server adds otherwise
+    Server,
+    /// Content-Length, which the plan decides on
+    Length,
+    /// Connection, which is written anew
+    Connection,
+    /// what else belongs to one connection only (RFC 9110 7.6.1), and so to the server
+    HopByHop,
+}
+
+impl Kind {
+    fn of(name: &[u8]) -> Kind {
+        let is = |known: &[u8]| name.eq_ignore_ascii_case(known);
+        match name.len() {
+            2 if is(b"TE") => Kind::HopByHop,
+            4 if is(b"Date") => Kind::Date,
+            6 if is(b"Server") => Kind::Server,
+            7 if is(b"Trailer") || is(b"Upgrade") => Kind::HopByHop,
+            10 if is(b"Connection") => Kind::Connection,
+            10 if is(b"Keep-Alive") => Kind::HopByHop,
+            14 if framing::is_content_length(name) => Kind::Length,
+            16 if is(b"Proxy-Connection") => Kind::HopByHop,
+            17 if framing::is_transfer_encoding(name) => Kind::HopByHop,
+            _ => Kind::EndToEnd,
+        }
+    }
+}
+
 /// Appends the head's bytes to `out` and says how to go on. `length` is the body's length where the server knows it
 /// although the application did not set Content-Length.
+///
+/// The answer to HEAD has the application's Content-Length, or else `length`, unless that is 0: an application that answers HEAD
+/// with nothing has not said how long its answer to GET would be. Where no length is known, nothing stands for it (RFC 9110 9.3.2
+/// lets it out). A 304 has only the length that the application set.
 pub fn response_head(
     out: &mut Vec<u8>,
     asked: Asked,
@@ -50,25 +91,380 @@ pub fn response_head(
     length: Option<u64>,
     defaults: Defaults<'_>,
 ) -> Plan {
-    let _ = (out, asked, response, length, defaults);
-    todo!()
+    out.reserve(response.bytes.len() + 4 * response.fields.len() + 160);
+    status_line(out, response);
+    let mut dropped = None;
+    let mut closes = false;
+    let mut has_date = false;
+    let mut has_server = false;
+    for (index, (name, value)) in response.fields().enumerate() {
+        match Kind::of(name) {
+            Kind::EndToEnd => field(out, name, value),
+            Kind::Date => {
+                has_date = true;
+                field(out, name, value);
+            }
+            Kind::Server => {
+                has_server = true;
+                field(out, name, value);
+            }
+            Kind::Length => {}
+            Kind::Connection => {
+                for option in grammar::list(value) {
+                    if option.eq_ignore_ascii_case(b"close") {
+                        closes = true;
+                    } else {
+                        dropped = dropped.or(Some(index));
+                    }
+                }
+            }
+            Kind::HopByHop => dropped = dropped.or(Some(index)),
+        }
+    }
+    if !has_date {
+        out.extend_from_slice(b"Date: ");
+        out.extend_from_slice(defaults.date);
+        out.extend_from_slice(b"\r\n");
+    }
+    if let (false, Some(server)) = (has_server, defaults.server) {
+        // The operator's text is held to the same grammar as the application's.
+        if grammar::is_value(server) {
+            field(out, b"Server", server);
+        }
+    }
+    let announced = response.content_length();
+    let (framing, announced) = match (response.status(), asked.head_only) {
+        // RFC 9110 8.6: never a length with these, whatever the application says.
+        (100..200 | 204, _) => (ResponseFraming::None, None),
+        // RFC 9110 15.3.6: a 205 has no content, and this says so.
+        (205, _) => (ResponseFraming::None, Some(0)),
+        (304, _) => (ResponseFraming::None, announced),
+        (_, true) => (ResponseFraming::None, announced.or(length.filter(|&length| length > 0))),
+        _ => match (announced.or(length), asked.version) {
+            (Some(length), _) => (ResponseFraming::Length(length), Some(length)),
+            (None, Version::Http11) => (ResponseFraming::Chunked, None),
+            (None, Version::Http10) => (ResponseFraming::Close, None),
+        },
+    };
+    if let Some(length) = announced {
+        content_length(out, length);
+    }
+    if framing == ResponseFraming::Chunked {
+        out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+    }
+    let persistent = asked.persistent && !closes && framing != ResponseFraming::Close;
+    match (persistent, asked.version) {
+        (true, Version::Http11) => {}
+        (true, Version::Http10) => out.extend_from_slice(b"Connection: keep-alive\r\n"),
+        (false, _) => out.extend_from_slice(b"Connection: close\r\n"),
+    }
+    out.extend_from_slice(b"\r\n");
+    Plan { framing, persistent, dropped }
 }
 
-/// Appends an interim response (RFC 9110 15.2), for example 100 or 103, with its fields.
+/// Appends an interim response (RFC 9110 15.2), for example 100 or 103, with its fields. What frames a message or belongs to the
+/// connection is left out.
 pub fn interim_head(out: &mut Vec<u8>, response: &ResponseHead) {
-    let _ = (out, response);
-    todo!()
+    status_line(out, response);
+    for (name, value) in response.fields() {
+        match Kind::of(name) {
+            Kind::EndToEnd | Kind::Date | Kind::Server => field(out, name, value),
+            Kind::Length | Kind::Connection | Kind::HopByHop => {}
+        }
+    }
+    out.extend_from_slice(b"\r\n");
 }
+
+/// What asks the peer for the body that it announced (RFC 9110 15.2.1).
+pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// What goes out when a request is refused before the application sees it: a whole response, `Connection: close` included.
 /// `head_only` leaves the body out.
 pub fn refusal(out: &mut Vec<u8>, status: u16, head_only: bool, defaults: Defaults<'_>) {
-    let _ = (out, status, head_only, defaults);
-    todo!()
+    let mut digits = itoa::Buffer::new();
+    let code = digits.format(status).as_bytes();
+    let text = reason(status).as_bytes();
+    out.extend_from_slice(b"HTTP/1.1 ");
+    out.extend_from_slice(code);
+    out.extend_from_slice(b" ");
+    out.extend_from_slice(text);
+    out.extend_from_slice(b"\r\n");
+    field(out, b"Date", defaults.date);
+    if let Some(server) = defaults.server.filter(|server| grammar::is_value(server)) {
+        field(out, b"Server", server);
+    }
+    field(out, b"Content-Type", b"text/plain; charset=utf-8");
+    content_length(out, (code.len() + 1 + text.len() + 1) as u64);
+    out.extend_from_slice(b"Connection: close\r\n\r\n");
+    if !head_only {
+        out.extend_from_slice(code);
+        out.extend_from_slice(b" ");
+        out.extend_from_slice(text);
+        out.extend_from_slice(b"\n");
+    }
+}
+
+/// RFC 9110 2.5: the version is the highest that this server speaks, not the request's.
+fn status_line(out: &mut Vec<u8>, response: &ResponseHead) {
+    out.extend_from_slice(b"HTTP/1.1 ");
+    out.extend_from_slice(response.status_line());
+    out.extend_from_slice(b"\r\n");
+}
+
+fn field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+fn content_length(out: &mut Vec<u8>, length: u64) {
+    field(out, b"Content-Length", itoa::Buffer::new().format(length).as_bytes());
 }
 
 /// The standard reason phrase of a status code, empty for an unknown one.
 pub fn reason(status: u16) -> &'static str {
-    let _ = status;
-    todo!()
+    match status {
+        100 => "Continue",
+        101 => "Switching Protocols",
+        102 => "Processing",
+        103 => "Early Hints",
+        200 => "OK",
+        201 => "Created",
+        202 => "Accepted",
+        203 => "Non-Authoritative Information",
+        204 => "No Content",
+        205 => "Reset Content",
+        206 => "Partial Content",
+        207 => "Multi-Status",
+        208 => "Already Reported",
+        226 => "IM Used",
+        300 => "Multiple Choices",
+        301 => "Moved Permanently",
+        302 => "Found",
+        303 => "See Other",
+        304 => "Not Modified",
+        305 => "Use Proxy",
+        307 => "Temporary Redirect",
+        308 => "Permanent Redirect",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        402 => "Payment Required",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        406 => "Not Acceptable",
+        407 => "Proxy Authentication Required",
+        408 => "Request Timeout",
+        409 => "Conflict",
+        410 => "Gone",
+        411 => "Length Required",
+        412 => "Precondition Failed",
+        413 => "Content Too Large",
+        414 => "URI Too Long",
+        415 => "Unsupported Media Type",
+        416 => "Range Not Satisfiable",
+        417 => "Expectation Failed",
+        418 => "I'm a teapot",
+        421 => "Misdirected Request",
+        422 => "Unprocessable Content",
+        423 => "Locked",
+        424 => "Failed Dependency",
+        425 => "Too Early",
+        426 => "Upgrade Required",
+        428 => "Precondition Required",
+        429 => "Too Many Requests",
+        431 => "Request Header Fields Too Large",
+        451 => "Unavailable For Legal Reasons",
+        500 => "Internal Server Error",
+        501 => "Not Implemented",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        505 => "HTTP Version Not Supported",
+        506 => "Variant Also Negotiates",
+        507 => "Insufficient Storage",
+        508 => "Loop Detected",
+        511 => "Network Authentication Required",
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GET: Asked = Asked { version: Version::Http11, head_only: false, persistent: true };
+    const HEAD: Asked = Asked { head_only: true, ..GET };
+    const OLD: Asked = Asked { version: Version::Http10, ..GET };
+    const DATE: &[u8; 29] = b"Sun, 06 Nov 1994 08:49:37 GMT";
+    const DEFAULTS: Defaults<'_> = Defaults { date: DATE, server: None };
+
+    /// What follows the status line and the Date, and the plan.
+    fn written(
+        asked: Asked,
+        status: &str,
+        fields: &[(&str, &str)],
+        length: Option<u64>,
+    ) -> (String, Plan) {
+        let mut head = ResponseHead::default();
+        head.set_status(status.as_bytes()).expect("a good status");
+        for (name, value) in fields {
+            head.push(name.as_bytes(), value.as_bytes()).expect("a good field");
+        }
+        let mut out = Vec::new();
+        let plan = response_head(&mut out, asked, &head, length, DEFAULTS);
+        let text = String::from_utf8(out).expect("ASCII");
+        let rest = text.strip_prefix(&format!("HTTP/1.1 {status}\r\n")).expect("a status line");
+        (rest.replace("Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n", ""), plan)
+    }
+
+    #[test]
+    fn a_known_length_is_announced() {
+        let (text, plan) = written(GET, "200 OK", &[("A", "b")], Some(5));
+        assert_eq!(text, "A: b\r\nContent-Length: 5\r\n\r\n");
+        assert_eq!(
+            plan,
+            Plan { framing: ResponseFraming::Length(5), persistent: true, dropped: None }
+        );
+    }
+
+    #[test]
+    fn the_applications_length_goes_before_the_servers() {
+        let (text, plan) = written(GET, "200 OK", &[("content-length", "05")], Some(7));
+        assert_eq!(text, "Content-Length: 5\r\n\r\n");
+        assert_eq!(plan.framing, ResponseFraming::Length(5));
+    }
+
+    #[test]
+    fn an_unknown_length_is_chunked_on_1_1_and_ends_the_connection_on_1_0() {
+        let (text, plan) = written(GET, "200 OK", &[], None);
+        assert_eq!(text, "Transfer-Encoding: chunked\r\n\r\n");
+        assert_eq!((plan.framing, plan.persistent), (ResponseFraming::Chunked, true));
+        let (text, plan) = written(OLD, "200 OK", &[], None);
+        assert_eq!(text, "Connection: close\r\n\r\n");
+        assert_eq!((plan.framing, plan.persistent), (ResponseFraming::Close, false));
+    }
+
+    #[test]
+    fn http_1_0_is_told_that_the_connection_stays() {
+        let (text, plan) = written(OLD, "200 OK", &[], Some(0));
+        assert_eq!(text, "Content-Length: 0\r\nConnection: keep-alive\r\n\r\n");
+        assert!(plan.persistent);
+    }
+
+    #[test]
+    fn the_application_may_close_the_connection() {
+        let (text, plan) = written(GET, "200 OK", &[("connection", "Close")], Some(0));
+        assert_eq!(text, "Content-Length: 0\r\nConnection: close\r\n\r\n");
+        assert_eq!((plan.persistent, plan.dropped), (false, None));
+        let (text, plan) = written(Asked { persistent: false, ..GET }, "200 OK", &[], Some(0));
+        assert_eq!(text, "Content-Length: 0\r\nConnection: close\r\n\r\n");
+        assert!(!plan.persistent);
+    }
+
+    #[test]
+    fn other_hop_by_hop_fields_are_left_out_and_the_first_is_named() {
+        for name in
+            ["Keep-Alive", "Proxy-Connection", "TE", "Trailer", "Transfer-Encoding", "upgrade"]
+        {
+            let (text, plan) = written(GET, "200 OK", &[("A", "b"), (name, "chunked")], Some(0));
+            assert_eq!(text, "A: b\r\nContent-Length: 0\r\n\r\n");
+            assert_eq!((plan.dropped, plan.persistent), (Some(1), true));
+        }
+        let (text, plan) = written(GET, "200 OK", &[("Connection", "keep-alive")], Some(0));
+        assert_eq!((text.as_str(), plan.dropped), ("Content-Length: 0\r\n\r\n", Some(0)));
+    }
+
+    #[test]
+    fn a_status_without_content_has_neither_body_nor_length() {
+        for status in ["204 No Content", "101 Switching Protocols"] {
+            let (text, plan) = written(GET, status, &[("Content-Length", "5")], Some(5));
+            assert_eq!((text.as_str(), plan.framing), ("\r\n", ResponseFraming::None));
+        }
+        let (text, plan) = written(OLD, "204 No Content", &[], None);
+        assert_eq!((text.as_str(), plan.persistent), ("Connection: keep-alive\r\n\r\n", true));
+        let (text, plan) = written(GET, "205 Reset Content", &[("Content-Length", "5")], None);
+        assert_eq!(
+            (text.as_str(), plan.framing),
+            ("Content-Length: 0\r\n\r\n", ResponseFraming::None)
+        );
+    }
+
+    #[test]
+    fn a_304_keeps_only_the_applications_length() {
+        let (text, plan) = written(GET, "304 Not Modified", &[("Content-Length", "5")], None);
+        assert_eq!(
+            (text.as_str(), plan.framing),
+            ("Content-Length: 5\r\n\r\n", ResponseFraming::None)
+        );
+        assert_eq!(written(GET, "304 Not Modified", &[], Some(5)).0, "\r\n");
+    }
+
+    #[test]
+    fn the_answer_to_head_says_the_length_that_get_would_have() {
+        let (text, plan) = written(HEAD, "200 OK", &[("Content-Length", "5")], Some(0));
+        assert_eq!(
+            (text.as_str(), plan.framing),
+            ("Content-Length: 5\r\n\r\n", ResponseFraming::None)
+        );
+        assert_eq!(written(HEAD, "200 OK", &[], Some(7)).0, "Content-Length: 7\r\n\r\n");
+    }
+
+    #[test]
+    fn the_answer_to_head_says_no_length_that_nobody_knows() {
+        assert_eq!(written(HEAD, "200 OK", &[], Some(0)).0, "\r\n");
+        let (text, plan) = written(HEAD, "200 OK", &[], None);
+        assert_eq!((text.as_str(), plan.persistent), ("\r\n", true));
+    }
+
+    #[test]
+    fn date_and_server_are_added_unless_the_application_set_them() {
+        let mut head = ResponseHead::default();
+        head.set_status(b"200 OK").expect("a good status");
+        let defaults = Defaults { date: DATE, server: Some(b"Jack") };
+        let mut out = Vec::new();
+        response_head(&mut out, GET, &head, Some(0), defaults);
+        assert_eq!(
+            out,
+            b"HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nServer: Jack\r\nContent-Length: 0\r\n\r\n"
+        );
+        head.push(b"date", b"never").expect("a good field");
+        head.push(b"SERVER", b"mine").expect("a good field");
+        out.clear();
+        response_head(&mut out, GET, &head, Some(0), defaults);
+        assert_eq!(
+            out,
+            b"HTTP/1.1 200 OK\r\ndate: never\r\nSERVER: mine\r\nContent-Length: 0\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn an_interim_response_has_its_fields_and_no_framing() {
+        let mut head = ResponseHead::default();
+        head.set_status(b"103 Early Hints").expect("a good status");
+        for (name, value) in [("Link", "</a>"), ("Content-Length", "5"), ("Connection", "close")] {
+            head.push(name.as_bytes(), value.as_bytes()).expect("a good field");
+        }
+        let mut out = Vec::new();
+        interim_head(&mut out, &head);
+        assert_eq!(out, b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n");
+    }
+
+    #[test]
+    fn a_refusal_is_a_whole_response() {
+        let mut out = Vec::new();
+        refusal(&mut out, 400, false, DEFAULTS);
+        assert_eq!(
+            out.escape_ascii().to_string(),
+            b"HTTP/1.1 400 Bad Request\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
+              Content-Type: text/plain; charset=utf-8\r\nContent-Length: 16\r\nConnection: close\r\n\r\n400 Bad Request\n"
+                .escape_ascii()
+                .to_string()
+        );
+        let whole = out.len();
+        out.clear();
+        refusal(&mut out, 400, true, DEFAULTS);
+        assert_eq!(out.len(), whole - 16);
+    }
 }
