@@ -1,0 +1,512 @@
+//! Calls the application, sends what it returns, and closes it.
+//!
+//! A response goes through these steps, whatever the application returns:
+//!
+//! ```text
+//! call -> (start_response) -> items -> end -> close() once
+//!              \ error anywhere -> close() once -> logged, and a Failure
+//! ```
+
+use crate::environ::{Constants, HeaderMap, Shown, Unfit};
+use crate::error;
+use crate::file_wrapper::FileWrapper;
+use crate::lease::{Draft, Lease};
+use crate::start_response::{StartResponse, send, send_last, type_name, wait_writable};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PyMemoryView, PyString, PyTuple};
+use std::io;
+use std::os::fd::AsFd;
+use std::slice;
+use std::sync::atomic::{AtomicU64, Ordering};
+use whiskyjack_proto::head::{RequestHead, ResponseHead};
+use whiskyjack_server::exchange::{Application, Exchange, Failure, Sent};
+
+/// What a gateway tells its application, and how it reads field names.
+#[derive(Debug)]
+pub struct Options {
+    /// the prefix under which the application is mounted: SCRIPT_NAME
+    pub root_path: String,
+    /// whether the application may be called by several threads at once
+    pub multithread: bool,
+    /// whether other processes serve the same application
+    pub multiprocess: bool,
+    /// what becomes of fields whose name has a `_`
+    pub header_map: HeaderMap,
+    /// further keys of every environ
+    pub extra: Vec<(String, Py<PyAny>)>,
+    /// SERVER_SOFTWARE
+    pub server_software: String,
+}
+
+/// A WSGI application as the server sees it.
+pub struct Gateway {
+    application: Py<PyAny>,
+    constants: Constants,
+    /// tells whose template a connection has
+    number: u64,
+}
+
+/// What a gateway keeps for a connection's life.
+struct Connection {
+    gateway: u64,
+    template: Py<PyDict>,
+    /// `None` only while a request has it
+    draft: Option<Box<Draft>>,
+}
+
+impl Gateway {
+    /// A gateway to a callable. Fails if it is not callable.
+    pub fn new(py: Python<'_>, application: Py<PyAny>, options: Options) -> PyResult<Gateway> {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        if !application.bind(py).is_callable() {
+            return Err(pyo3::exceptions::PyTypeError::new_err(format!(
+                "a WSGI application must be callable with (environ, start_response), not {}",
+                type_name(application.bind(py))
+            )));
+        }
+        let shown = Shown {
+            root_path: &options.root_path,
+            multithread: options.multithread,
+            multiprocess: options.multiprocess,
+            header_map: options.header_map,
+            extra: &options.extra,
+            server_software: &options.server_software,
+        };
+        let constants = Constants::new(py, &shown)?;
+        Ok(Gateway { application, constants, number: NUMBER.fetch_add(1, Ordering::Relaxed) })
+    }
+
+    fn connection(&self, py: Python<'_>, exchange: &mut dyn Exchange) -> PyResult<Box<Connection>> {
+        let cached =
+            exchange.cache().take().and_then(|cached| cached.downcast::<Connection>().ok());
+        match cached.filter(|connection| connection.gateway == self.number) {
+            Some(connection) => Ok(connection),
+            None => Ok(Box::new(Connection {
+                gateway: self.number,
+                template: self.constants.template(py, exchange.origin())?,
+                draft: None,
+            })),
+        }
+    }
+
+    fn answer(&self, py: Python<'_>, exchange: &mut dyn Exchange) -> Result<(), Failure> {
+        let mut connection = match self.connection(py, exchange) {
+            Ok(connection) => connection,
+            Err(error) => return Err(log_raised(py, &error, exchange.head())),
+        };
+        let outcome = self.converse(py, exchange, &mut connection);
+        *exchange.cache() = Some(connection);
+        outcome
+    }
+
+    fn converse(
+        &self,
+        py: Python<'_>,
+        exchange: &mut dyn Exchange,
+        connection: &mut Connection,
+    ) -> Result<(), Failure> {
+        let prepared =
+            Bound::new(py, StartResponse::default()).map_err(Unfit::from).and_then(|request| {
+                let template = connection.template.bind(py);
+                let environ = self.constants.environ(template, exchange, &request)?;
+                let start_response = request.getattr(intern!(py, "start_response"))?;
+                Ok((request, environ, start_response))
+            });
+        let (request, environ, start_response) = match prepared {
+            Ok(prepared) => prepared,
+            Err(Unfit::Python(error)) => return Err(log_raised(py, &error, exchange.head())),
+            Err(Unfit::Refused(name)) => {
+                log::warn!(
+                    "{}: refused for its field {}: a name with '_' could pass for one with '-'",
+                    request_line(exchange.head()),
+                    name.escape_ascii()
+                );
+                return answer_plainly(exchange, "400 Bad Request");
+            }
+        };
+        let lease = &request.get().lease;
+        let draft = connection.draft.take().unwrap_or_default();
+        let (outcome, draft) = lease.lend(py, exchange, draft, || {
+            Call { py, lease }.run(self.application.bind(py), environ, start_response)
+        });
+        let mut draft = draft.unwrap_or_default();
+        let outcome = outcome.or_else(|trouble| report(py, exchange, &mut draft, trouble));
+        draft.clear();
+        connection.draft = Some(draft);
+        outcome
+    }
+}
+
+impl Application for Gateway {
+    fn call(&self, exchange: &mut dyn Exchange) -> Result<(), Failure> {
+        Python::attach(|py| self.answer(py, exchange))
+    }
+
+    fn thread(&self, life: &mut dyn FnMut()) {
+        Python::attach(|_| life());
+    }
+
+    fn wait(&self, wait: &mut dyn FnMut()) {
+        struct Carried<'a>(&'a mut dyn FnMut());
+        // SAFETY: `detach` calls its closure on this very thread. It asks for Send to keep what is bound to the attachment
+        // out of it, and the server, whose closure this is, knows no Python.
+        unsafe impl Send for Carried<'_> {}
+        let carried = Carried(wait);
+        Python::attach(|py| {
+            py.detach(move || {
+                let carried = carried;
+                (carried.0)();
+            });
+        });
+    }
+}
+
+/// What ended a call before its response was whole.
+enum Trouble {
+    /// an exception came out of the application
+    Raised(PyErr),
+    /// the application broke PEP 3333; the words are for its author
+    Misuse(String),
+    /// the response can't be sent
+    Unsent(Failure),
+}
+
+impl From<PyErr> for Trouble {
+    fn from(error: PyErr) -> Trouble {
+        Trouble::Raised(error)
+    }
+}
+
+impl From<Failure> for Trouble {
+    fn from(failure: Failure) -> Trouble {
+        Trouble::Unsent(failure)
+    }
+}
+
+const NEVER_STARTED: &str = "the application did not call start_response() before its first body bytes; \
+                             call start_response(status, headers) first";
+
+/// One call of the application.
+struct Call<'a, 'py> {
+    py: Python<'py>,
+    lease: &'a Lease,
+}
+
+impl<'py> Call<'_, 'py> {
+    fn run(
+        &self,
+        application: &Bound<'py, PyAny>,
+        environ: Bound<'py, PyDict>,
+        start_response: Bound<'py, PyAny>,
+    ) -> Result<(), Trouble> {
+        let result = application.call1((environ, start_response))?;
+        let outcome = self.respond(&result);
+        if let Err(error) = close(&result) {
+            let line = self.lease.with(self.py, |exchange, _| request_line(exchange.head()))?;
+            log::error!(
+                "{line}: close() of what the application returned raised\n{}",
+                traceback(self.py, &error)
+            );
+        }
+        outcome
+    }
+
+    fn respond(&self, result: &Bound<'py, PyAny>) -> Result<(), Trouble> {
+        if let Ok(list) = result.cast_exact::<PyList>() {
+            if list.len() == 1 {
+                return self.send_whole(slice::from_ref(&piece(list.get_item(0)?, 0)?));
+            }
+            let pieces = list.iter().enumerate().map(|(position, item)| piece(item, position));
+            return self.send_whole(&pieces.collect::<Result<Vec<_>, _>>()?);
+        }
+        if let Ok(tuple) = result.cast_exact::<PyTuple>() {
+            let pieces = tuple.iter().enumerate().map(|(position, item)| piece(item, position));
+            return self.send_whole(&pieces.collect::<Result<Vec<_>, _>>()?);
+        }
+        if let Ok(wrapper) = result.cast_exact::<FileWrapper>() {
+            return self.send_file(wrapper);
+        }
+        self.send_items(result)
+    }
+
+    /// Sends a body of which all pieces are here, and so its length.
+    fn send_whole(&self, pieces: &[Bound<'py, PyBytes>]) -> Result<(), Trouble> {
+        let length = pieces.iter().map(|piece| piece.as_bytes().len() as u64).sum();
+        let mut pieces = pieces.iter().filter(|piece| !piece.as_bytes().is_empty());
+        let Some(mut last) = pieces.next() else {
+            return self.finish(None, Some(0));
+        };
+        for piece in pieces {
+            if self.send_piece(last, Some(length))? == Progress::Bodyless {
+                break;
+            }
+            last = piece;
+        }
+        self.finish(Some(last), Some(length))
+    }
+
+    /// Sends the items of an iterable, each before the next is asked for.
+    fn send_items(&self, result: &Bound<'py, PyAny>) -> Result<(), Trouble> {
+        check_iterable(result)?;
+        let mut items = result.try_iter()?;
+        // PEP 3333: an iterable of one item has that item's length. What is its own iterator has no length to ask for.
+        let is_single = !items.is(result) && result.len().is_ok_and(|length| length == 1);
+        let mut is_bodyless = self.is_bodyless()?;
+        let mut position = 0;
+        let mut is_empty = true;
+        while !is_bodyless {
+            let Some(item) = items.next() else { break };
+            let item = piece(item?, position)?;
+            position += 1;
+            let length = item.as_bytes().len();
+            if length > 0 {
+                is_empty = false;
+                let length = is_single.then_some(length as u64);
+                is_bodyless = self.send_piece(&item, length)? == Progress::Bodyless;
+            } else {
+                // start_response may have been called meanwhile.
+                is_bodyless = self.is_bodyless()?;
+            }
+        }
+        self.finish(None, (is_empty && !is_bodyless).then_some(0))
+    }
+
+    /// Sends a file: the kernel does if it is one, else it is read block by block.
+    fn send_file(&self, wrapper: &Bound<'py, FileWrapper>) -> Result<(), Trouble> {
+        let Some(region) = wrapper.get().region(self.py) else {
+            return self.send_items(wrapper);
+        };
+        let sent = self.lease.with(self.py, |exchange, draft| {
+            begin(exchange, draft, Some(region.length))?;
+            if exchange.is_bodyless() {
+                return Ok(Sent::Taken);
+            }
+            let length = match draft.head.value(b"Content-Length") {
+                Some(_) => region.length.min(exchange.missing()),
+                None => region.length,
+            };
+            Ok::<_, Trouble>(exchange.write_file(region.file.as_fd(), region.offset, length)?)
+        })?;
+        sent?;
+        self.finish(None, None)
+    }
+
+    /// Whether it is known by now that no body may be sent: then the application need not be asked for it.
+    fn is_bodyless(&self) -> PyResult<bool> {
+        self.lease
+            .with(self.py, |exchange, draft| draft.is_started() && forbids_body(exchange, draft))
+    }
+
+    /// Sends a piece that is not empty. `length` is the whole body's, where it is known.
+    fn send_piece(
+        &self,
+        piece: &Bound<'py, PyBytes>,
+        length: Option<u64>,
+    ) -> Result<Progress, Trouble> {
+        let sent = self.lease.with(self.py, |exchange, draft| {
+            begin(exchange, draft, length)?;
+            if exchange.is_bodyless() {
+                return Ok(None);
+            }
+            Ok::<_, Trouble>(Some(send(exchange, piece)?))
+        })?;
+        match sent? {
+            None => Ok(Progress::Bodyless),
+            Some(Sent::Taken) => Ok(Progress::Sent),
+            Some(Sent::Full) => {
+                wait_writable(self.py, self.lease)??;
+                Ok(Progress::Sent)
+            }
+        }
+    }
+
+    /// Ends the response. `length` is the whole body's, where it is known.
+    fn finish(
+        &self,
+        last: Option<&Bound<'py, PyBytes>>,
+        length: Option<u64>,
+    ) -> Result<(), Trouble> {
+        let (missing, excess, line) = self.lease.with(self.py, |exchange, draft| {
+            begin(exchange, draft, length)?;
+            let is_bodyless = exchange.is_bodyless();
+            match last.filter(|_| !is_bodyless) {
+                Some(last) => send_last(exchange, last)?,
+                None => exchange.write_last(&&b""[..])?,
+            }
+            let missing = if is_bodyless { 0 } else { exchange.missing() };
+            let excess = if is_bodyless { 0 } else { exchange.excess() };
+            let line = (excess > 0).then(|| request_line(exchange.head()));
+            Ok::<_, Trouble>((missing, excess, line))
+        })??;
+        if let Some(line) = line {
+            log::error!(
+                "{line}: the application gave {excess} bytes more than its Content-Length; they are cut off"
+            );
+        }
+        if missing > 0 {
+            return Err(Trouble::Misuse(format!(
+                "the application gave {missing} bytes less than its Content-Length; the connection is closed"
+            )));
+        }
+        Ok(())
+    }
+}
+
+#[derive(PartialEq, Eq)]
+enum Progress {
+    Sent,
+    /// nothing was sent, because there is no body
+    Bodyless,
+}
+
+/// Starts the response, if that is still to be done.
+fn begin(exchange: &mut dyn Exchange, draft: &Draft, length: Option<u64>) -> Result<(), Trouble> {
+    if !draft.is_started() {
+        return Err(Trouble::Misuse(NEVER_STARTED.to_owned()));
+    }
+    if !exchange.is_started() {
+        // What a response without a body would have been long is only known where the application has made it anyway.
+        let length = match length {
+            Some(0) if forbids_body(exchange, draft) => None,
+            _ if matches!(draft.head.status(), 204 | 304) => None,
+            length => length,
+        };
+        exchange.start(&draft.head, length);
+    }
+    Ok(())
+}
+
+fn forbids_body(exchange: &dyn Exchange, draft: &Draft) -> bool {
+    exchange.is_bodyless()
+        || exchange.head().method() == b"HEAD"
+        || matches!(draft.head.status(), 204 | 304)
+}
+
+/// An item of the response as bytes.
+fn piece(item: Bound<'_, PyAny>, position: usize) -> Result<Bound<'_, PyBytes>, Trouble> {
+    item.cast_into::<PyBytes>().map_err(|error| {
+        let item = error.into_inner();
+        let hint = if item.is_instance_of::<PyString>() {
+            "; encode it, for example with .encode()"
+        } else if item.is_instance_of::<PyByteArray>() || item.is_instance_of::<PyMemoryView>() {
+            "; convert it with bytes()"
+        } else {
+            ""
+        };
+        Trouble::Misuse(format!(
+            "item {position} of what the application returned is {}, not bytes (PEP 3333){hint}",
+            article(&item)
+        ))
+    })
+}
+
+/// Refuses what can't be meant, and says what can.
+fn check_iterable(result: &Bound<'_, PyAny>) -> Result<(), Trouble> {
+    let py = result.py();
+    let advice = if result.is_none() {
+        "return a list of bytes such as [b\"...\"] (is a `return` missing?)"
+    } else if result.is_instance_of::<PyString>() {
+        "return a list of bytes, such as [text.encode()]"
+    } else if result.is_instance_of::<PyBytes>() || result.is_instance_of::<PyByteArray>() {
+        "put it into a list, [body]: to iterate over it gives numbers"
+    } else if result.hasattr(intern!(py, "__iter__"))?
+        || result.hasattr(intern!(py, "__getitem__"))?
+    {
+        return Ok(());
+    } else if result.hasattr(intern!(py, "__await__"))?
+        || result.hasattr(intern!(py, "__aiter__"))?
+    {
+        "this is an asynchronous application (ASGI?): a WSGI application is a plain function that returns a list of bytes"
+    } else {
+        "return a list of bytes, such as [b\"...\"], or another iterable of bytes"
+    };
+    Err(Trouble::Misuse(format!(
+        "the application returned {}, which is not an iterable of bytes (PEP 3333): {advice}",
+        article(result)
+    )))
+}
+
+fn article(object: &Bound<'_, PyAny>) -> String {
+    if object.is_none() { "None".to_owned() } else { format!("of type {}", type_name(object)) }
+}
+
+/// PEP 3333: called at the end of every request, however it ended, where it is there.
+fn close(result: &Bound<'_, PyAny>) -> PyResult<()> {
+    if result.is_exact_instance_of::<PyList>() || result.is_exact_instance_of::<PyTuple>() {
+        return Ok(());
+    }
+    if let Some(close) = result.getattr_opt(intern!(result.py(), "close"))? {
+        close.call0()?;
+    }
+    Ok(())
+}
+
+/// Says once what happened, and what the server shall do about it.
+fn report(
+    py: Python<'_>,
+    exchange: &mut dyn Exchange,
+    draft: &mut Draft,
+    trouble: Trouble,
+) -> Result<(), Failure> {
+    match trouble {
+        Trouble::Unsent(failure) => Err(failure),
+        Trouble::Misuse(what) => {
+            log::error!("{}: {what}", request_line(exchange.head()));
+            Err(Failure::Application)
+        }
+        Trouble::Raised(error) => match draft.fault.take() {
+            Some(fault) if error::is_of(py, &error, &fault) => answer_fault(exchange, fault),
+            _ => Err(log_raised(py, &error, exchange.head())),
+        },
+    }
+}
+
+/// Answers a request whose body can't be read, after the application gave up on it.
+fn answer_fault(exchange: &mut dyn Exchange, fault: io::Error) -> Result<(), Failure> {
+    let status = match fault.kind() {
+        io::ErrorKind::FileTooLarge => "413 Content Too Large",
+        io::ErrorKind::InvalidData => "400 Bad Request",
+        io::ErrorKind::TimedOut => "408 Request Timeout",
+        _ => return Err(Failure::Disconnected(fault)),
+    };
+    log::debug!("{}: {status}: {fault}", request_line(exchange.head()));
+    if exchange.is_started() {
+        return Err(Failure::Disconnected(fault));
+    }
+    answer_plainly(exchange, status)
+}
+
+fn answer_plainly(exchange: &mut dyn Exchange, status: &str) -> Result<(), Failure> {
+    let body = format!("{status}\n");
+    let mut head = ResponseHead::default();
+    let made = head
+        .set_status(status.as_bytes())
+        .and_then(|()| head.push(b"Content-Type", b"text/plain; charset=utf-8"));
+    if let Err(error) = made {
+        log::error!("{status}: {error}");
+        return Err(Failure::Application);
+    }
+    exchange.start(&head, Some(body.len() as u64));
+    exchange.write_last(&body.as_bytes())
+}
+
+fn log_raised(py: Python<'_>, error: &PyErr, head: &RequestHead) -> Failure {
+    log::error!("{}: the application raised\n{}", request_line(head), traceback(py, error));
+    Failure::Application
+}
+
+/// The traceback as Python prints it, without the line feed at its end.
+fn traceback(py: Python<'_>, error: &PyErr) -> String {
+    let format = || -> PyResult<String> {
+        let lines = py.import("traceback")?.call_method1("format_exception", (error.value(py),))?;
+        let text: String = PyString::new(py, "").call_method1("join", (lines,))?.extract()?;
+        Ok(text.trim_end().to_owned())
+    };
+    // An exception may refuse to be shown.
+    format().unwrap_or_else(|_| format!("{} (its traceback can't be shown)", error.get_type(py)))
+}
+
+fn request_line(head: &RequestHead) -> String {
+    format!("{} {}", head.method().escape_ascii(), head.target().escape_ascii())
+}

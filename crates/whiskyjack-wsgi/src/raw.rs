@@ -1,0 +1,68 @@
+//! The few raw C-API calls of the hot path, each behind a safe function.
+
+use pyo3::buffer::PyBuffer;
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::string::PyStringData;
+use pyo3::types::{PyDict, PyString};
+use std::ptr::{self, NonNull};
+
+/// A str whose code points are these bytes: PEP 3333's native string.
+pub(crate) fn latin1<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyString>> {
+    let length = bytes.len() as ffi::Py_ssize_t; // a slice is never longer than isize::MAX
+    // SAFETY: the pointer and length are those of a live slice; the call gives a new reference to a str or sets an error,
+    // which is what `from_owned_ptr_or_err` asks for.
+    let object = unsafe {
+        let object = ffi::PyUnicode_DecodeLatin1(bytes.as_ptr().cast(), length, ptr::null());
+        Bound::from_owned_ptr_or_err(py, object)?
+    };
+    // SAFETY: PyUnicode_DecodeLatin1 gives an exact str.
+    Ok(unsafe { object.cast_into_unchecked::<PyString>() })
+}
+
+/// The bytes that a native string stands for; `None` if a code point is above 255.
+pub(crate) fn latin1_bytes<'a>(text: &'a Bound<'_, PyString>) -> Option<&'a [u8]> {
+    // SAFETY: str is immutable and `text` keeps it alive for 'a. CPython stores a str with the narrowest width that
+    // holds it, so that the one-byte form is latin-1 and a wider one has a code point above 255.
+    match unsafe { text.data() } {
+        Ok(PyStringData::Ucs1(bytes)) => Some(bytes),
+        _ => None,
+    }
+}
+
+/// Sets a key that is not there yet. False, and nothing changed, if it was.
+pub(crate) fn insert(
+    dict: &Bound<'_, PyDict>,
+    key: &Bound<'_, PyString>,
+    value: &Bound<'_, PyString>,
+) -> PyResult<bool> {
+    let before = dict.len();
+    // SAFETY: all three are live objects of the right types; the call gives a borrowed reference, which is not kept, or
+    // null with an error set.
+    let found = unsafe { ffi::PyDict_SetDefault(dict.as_ptr(), key.as_ptr(), value.as_ptr()) };
+    if found.is_null() {
+        return Err(PyErr::fetch(dict.py()));
+    }
+    // Not `found == value`: "" and strings of one character are the same object wherever they come from.
+    Ok(dict.len() > before)
+}
+
+/// The memory of a writable contiguous buffer and how long it is; `None` for another buffer.
+fn writable(buffer: &PyBuffer<u8>) -> Option<NonNull<[u8]>> {
+    if buffer.readonly() { None } else { buffer.as_slice_ptr() }
+}
+
+/// How many bytes can be written to a buffer; `None` if it is read-only or not contiguous.
+pub(crate) fn capacity(buffer: &PyBuffer<u8>) -> Option<usize> {
+    writable(buffer).map(|memory| memory.len())
+}
+
+/// Writes bytes to the front of a buffer, as many as it takes, and says how many.
+pub(crate) fn write_front(_: Python<'_>, buffer: &PyBuffer<u8>, bytes: &[u8]) -> usize {
+    let Some(memory) = writable(buffer) else { return 0 };
+    let count = bytes.len().min(memory.len());
+    // SAFETY: while the buffer is exported its memory stays, and it is writable and at least `count` long. It is Python's
+    // memory, and `bytes`, which Python can't write to, is no part of it. What other threads do to it is the application's care.
+    unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), memory.cast::<u8>().as_ptr(), count) };
+    count
+}
