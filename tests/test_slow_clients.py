@@ -1,0 +1,161 @@
+"""No slow client holds a thread of the application. All is asserted on being answered, nothing on the clock."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import ExitStack
+
+import pytest
+
+from tests.apps.slow import LARGE
+from tests.conftest import Serve
+from tests.support.crowd import allow_files, crowd, run
+from tests.support.wire import Conversation, conversation, get, post, send
+
+
+def test_500_clients_that_all_wait_in_the_application_are_all_answered(serve: Serve) -> None:
+    server = serve("stage:application", "--threads", "32")
+
+    async def story() -> list[list[tuple[int, bytes]]]:
+        async with crowd(server.port, 500) as clients:
+
+            async def visit(number: int) -> list[tuple[int, bytes]]:
+                return [await clients[number].ask(get(f"/slow/nap?{number}-{turn}")) for turn in range(3)]
+
+            return await asyncio.gather(*(visit(number) for number in range(500)))
+
+    for number, answers in enumerate(run(story)):
+        assert answers == [(200, b"%d-%d" % (number, turn)) for turn in range(3)]
+
+
+def test_among_5000_idle_connections_a_new_one_is_answered(serve: Serve) -> None:
+    allow_files(12_000)
+    server = serve("stage:application", "--threads", "4")
+
+    async def story() -> None:
+        async with crowd(server.port, 5000) as idle:
+            answers = await asyncio.gather(*(client.ask(get("/responses/one")) for client in idle))
+            assert answers == [(200, b"one piece")] * 5000
+            async with crowd(server.port, 1) as (new,):
+                for _ in range(20):
+                    assert await new.ask(get("/responses/one")) == (200, b"one piece")
+            again = await asyncio.gather(*(client.ask(get("/responses/one")) for client in idle[::50]))
+            assert again == [(200, b"one piece")] * 100
+
+    run(story)
+
+
+def test_beside_200_clients_that_dribble_their_heads_others_are_answered(serve: Serve) -> None:
+    server = serve("stage:application", "--threads", "2")
+    head = get("/responses/one", "X-Padding: " + "a" * 100)
+
+    async def story() -> None:
+        async with crowd(server.port, 200) as slow, crowd(server.port, 1) as (other,):
+            finished = asyncio.Event()
+
+            async def dribble() -> None:
+                """One byte a second from each, until the other client has its answers."""
+                for byte in head:
+                    await asyncio.gather(*(client.send(bytes([byte])) for client in slow))
+                    try:
+                        await asyncio.wait_for(finished.wait(), 1)
+                    except TimeoutError:
+                        continue
+                    return
+
+            dribbling = asyncio.create_task(dribble())
+            for number in range(200):
+                assert await other.ask(get(f"/slow/nap?{number}")) == (200, b"%d" % number)
+            finished.set()
+            await dribbling
+            # they were heard all the while: none of them has been closed, and each can still finish its head
+            assert all([await client.is_open() for client in slow])
+
+    run(story)
+
+
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+def test_slow_bodies_hold_no_thread(serve: Serve, framing: str) -> None:
+    server = serve("stage:application", "--threads", "2")
+    if framing == "length":
+        begin, end = get("/slow/length", "Content-Length: 10", method="POST") + b"01234", b"56789"
+    else:
+        begin = get("/slow/length", "Transfer-Encoding: chunked", method="POST") + b"a\r\n01234"
+        end = b"56789\r\n0\r\n\r\n"
+    with ExitStack() as stack:
+        slow = [stack.enter_context(conversation(server.port, begin)) for _ in range(4)]
+        for _ in range(10):
+            assert send(server.port, post("/slow/length", b"quick")).body == b"5"
+        for opened in slow:
+            opened.send(end)
+            assert opened.read_response().body == b"10"
+
+
+def test_slow_readers_hold_no_thread(serve: Serve) -> None:
+    server = serve("stage:application", "--threads", "2")
+    with ExitStack() as stack:
+        slow = []
+        for _ in range(6):
+            opened = stack.enter_context(Conversation(server.port, receive_buffer=4096))
+            opened.send(get("/slow/large"))
+            assert opened.read_head().status == 200
+            slow.append(opened)
+        for _ in range(10):
+            assert send(server.port, get("/responses/one")).body == b"one piece"
+        for opened in slow[:2]:
+            assert opened.read_exactly(LARGE, "the large body") == b"x" * LARGE
+
+
+def test_a_blocked_application_leaves_the_other_threads_to_others(serve: Serve) -> None:
+    server = serve("stage:application", "--threads", "4")
+    with ExitStack() as stack:
+        held = [stack.enter_context(conversation(server.port, get(f"/slow/hold?{number}"))) for number in range(3)]
+        for number in range(3):
+            server.wait_for_log(f"holding {number}")
+        for _ in range(10):
+            assert send(server.port, get("/responses/one")).body == b"one piece"
+        assert send(server.port, get("/slow/release")).body == b"released"
+        for opened in held:
+            assert opened.read_response().body == b"held"
+
+
+def test_a_quick_request_that_came_with_a_blocking_one_does_not_wait_for_it(serve: Serve) -> None:
+    """The leader that is stuck in the application had more ready connections: a follower takes them over."""
+    server = serve("stage:application", "--threads", "2")
+    with ExitStack() as stack:
+        others = [stack.enter_context(conversation(server.port)) for _ in range(8)]
+        held = stack.enter_context(conversation(server.port, get("/slow/hold?0")))
+        for opened in others:
+            opened.send(get("/responses/one"))
+        for opened in others:
+            assert opened.read_response().body == b"one piece"
+        assert send(server.port, get("/slow/release")).body == b"released"
+        assert held.read_response().body == b"held"
+
+
+def test_connections_over_the_limit_wait_and_are_served_in_their_turn(serve: Serve) -> None:
+    server = serve("stage:application", "--limit-connections", "2")
+    first = conversation(server.port, get("/responses/one"))
+    second = conversation(server.port, get("/responses/one"))
+    assert first.read_response().body == second.read_response().body == b"one piece"
+    with conversation(server.port, get("/responses/one")) as third:
+        first.close()
+        assert third.read_response().body == b"one piece"
+    second.close()
+
+
+def test_a_reset_in_the_middle_of_anything_hurts_nobody_else(serve: Serve) -> None:
+    server = serve("stage:application", "--threads", "2")
+    beginnings = [
+        b"",
+        b"GET / HT",
+        get("/slow/length", "Content-Length: 10", method="POST") + b"01234",
+        get("/slow/length", "Transfer-Encoding: chunked", method="POST") + b"a\r\n012",
+        get("/slow/large"),
+        get("/slow/nap?gone"),
+        get("/responses/one") * 50,
+    ]
+    for beginning in beginnings * 5:
+        conversation(server.port, beginning).reset()
+    for _ in range(5):
+        assert send(server.port, get("/responses/one")).body == b"one piece"
