@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from peers import APPS, BENCH, Environment, Peer, Start, Unavailable
+from peers import APPS, BENCH, Environment, Peer, Start, UnavailableError
 from scenarios import Scenario
 
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -168,11 +168,11 @@ def _await_listening(server: Server, port: int) -> None:
     while time.monotonic() < until:
         said = server.ended()
         if said is not None:
-            raise Unavailable(said)
+            raise UnavailableError(said)
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
             return
         time.sleep(0.02)
-    raise Unavailable(f"it does not listen after {STARTED_WITHIN:.0f} s")
+    raise UnavailableError(f"it does not listen after {STARTED_WITHIN:.0f} s")
 
 
 def _check_answer(scenario: Scenario, peer: Peer, port: int) -> None:
@@ -187,9 +187,11 @@ def _check_answer(scenario: Scenario, peer: Peer, port: int) -> None:
                 # The kernel's floor has no application, and so only the length of its answer.
                 right = peer.is_floor or body.startswith(scenario.begins)
                 if status != 200 or len(body) != scenario.length or not right:
-                    raise Unavailable(f"wrong answer {number} of {scenario.pipelined}: {status}, {len(body)} bytes")
+                    raise UnavailableError(
+                        f"wrong answer {number} of {scenario.pipelined}: {status}, {len(body)} bytes"
+                    )
         except (OSError, ValueError) as error:
-            raise Unavailable(f"answer {number} of {scenario.pipelined} did not come: {error}") from error
+            raise UnavailableError(f"answer {number} of {scenario.pipelined} did not come: {error}") from error
 
 
 def _read_answer(stream: IO[bytes]) -> tuple[int, bytes]:
@@ -221,10 +223,10 @@ def run(peer: Peer, scenario: Scenario, environment: Environment, cores: Cores, 
         spent = server.cpu_seconds() - before
         said = server.ended()
         if said is not None:
-            raise Unavailable(said)
+            raise UnavailableError(said)
         requests = int(seen["requests"])
         if requests == 0:
-            raise Unavailable("not one request was answered")
+            raise UnavailableError("not one request was answered")
         with_latency = scenario.pipelined == 1
         return Result(
             requests_per_second=requests / (seen["microseconds"] / 1e6),
@@ -255,6 +257,6 @@ def _load(scenario: Scenario, port: int, cores: Cores, seconds: float) -> dict[s
     )
     lines = done.stdout.splitlines()
     if done.returncode != 0 or not lines or not lines[-1].startswith("{"):
-        raise Unavailable(f"wrk failed: {(done.stderr or done.stdout).strip()}")
+        raise UnavailableError(f"wrk failed: {(done.stderr or done.stdout).strip()}")
     seen: dict[str, float] = json.loads(lines[-1])
     return seen

@@ -16,7 +16,7 @@ APPS = BENCH / "apps"
 BUILD = BENCH / "build"
 
 
-class Unavailable(Exception):
+class UnavailableError(Exception):
     """Why a server can't be measured here, or not in this scenario."""
 
 
@@ -36,11 +36,11 @@ class Environment:
         subprocess.run(arguments, check=True)
 
     def install(self, *requirements: str) -> None:
-        """Installs packages. Raises Unavailable with what pip said."""
+        """Installs packages. Raises UnavailableError with what pip said."""
         command = [str(self.python), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
         done = subprocess.run([*command, *requirements], capture_output=True, text=True, check=False)
         if done.returncode != 0:
-            raise Unavailable(f"pip install {' '.join(requirements)} failed: {_reason(done.stderr)}")
+            raise UnavailableError(f"pip install {' '.join(requirements)} failed: {_reason(done.stderr)}")
 
     def run(self, code: str, *arguments: str) -> str:
         """What a line of Python prints in it."""
@@ -111,16 +111,16 @@ def _compile(name: str, *flags: str) -> None:
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     except FileNotFoundError as error:
-        raise Unavailable("there is no C compiler: apt-get install gcc") from error
+        raise UnavailableError("there is no C compiler: apt-get install gcc") from error
     if done.returncode != 0:
-        raise Unavailable(f"cc failed: {_reason(done.stderr)}")
+        raise UnavailableError(f"cc failed: {_reason(done.stderr)}")
 
 
-def _build_fixed(environment: Environment) -> None:
+def _build_fixed(_environment: Environment) -> None:
     _compile("fixed")
 
 
-def _build_embed(environment: Environment) -> None:
+def _build_embed(_environment: Environment) -> None:
     directory = sysconfig.get_config_var("LIBDIR")
     library = f"python{sysconfig.get_config_var('LDVERSION')}"
     systems = (sysconfig.get_config_var("LIBS") or "").split()
@@ -231,14 +231,14 @@ PEERS = (
 
 
 def prepare(peer: Peer, environment: Environment) -> str:
-    """Installs or builds a server and says its version. Raises Unavailable with the reason and a hint."""
+    """Installs or builds a server and says its version. Raises UnavailableError with the reason and a hint."""
     try:
         if peer.requirements:
             environment.install(*peer.requirements)
         if peer.build is not None:
             peer.build(environment)
-    except Unavailable as error:
-        raise Unavailable(f"{error} ({peer.hint})" if peer.hint else str(error)) from error
+    except UnavailableError as error:
+        raise UnavailableError(f"{error} ({peer.hint})" if peer.hint else str(error)) from error
     if peer.is_floor:
         return ""
     package = peer.requirements[0].partition("==")[0] if peer.requirements else peer.name

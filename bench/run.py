@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import chart
 from measure import Cores, run
-from peers import BENCH, PEERS, Environment, Peer, Unavailable, prepare
+from peers import BENCH, PEERS, Environment, Peer, UnavailableError, prepare
 from report import Report, Row, Table, as_json, as_markdown, as_text
 from scenarios import SCENARIOS, Scenario
 
@@ -40,7 +40,7 @@ def main() -> int:
         try:
             version = prepare(peer, environment)
             prepared.append(peer)
-        except Unavailable as error:
+        except UnavailableError as error:
             reason = f"not measured: {error}"
         for scenario, table in zip(scenarios, tables, strict=True):
             if peer.is_floor and not scenario.floor_strings:
@@ -66,7 +66,7 @@ def main() -> int:
     report = Report(
         date=datetime.date.today().isoformat(),
         commit=_commit(),
-        machine=_machine(cores),
+        machine=_machine(),
         python=f"CPython {platform.python_version()}",
         rounds=rounds,
         seconds=seconds,
@@ -122,7 +122,7 @@ def _missing_tools() -> str:
 def _measure(peer: Peer, scenario: Scenario, environment: Environment, cores: Cores, seconds: float, row: Row) -> None:
     try:
         row.rounds.append(run(peer, scenario, environment, cores, seconds))
-    except Unavailable as error:
+    except UnavailableError as error:
         # What fails in one round does not count as measured in another.
         row.missing = f"not measured: {error}"
 
@@ -143,7 +143,7 @@ def _commit() -> str:
         return "unknown"
 
 
-def _machine(cores: Cores) -> str:
+def _machine() -> str:
     model = "unknown processor"
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):

@@ -39,9 +39,9 @@ def ask(body: bytes = b"", /, **changes: Any) -> Answer:
     environ.update(changes)
     seen: list[tuple[str, list[tuple[str, str]]]] = []
 
-    def start_response(status: str, headers: list[tuple[str, str]], exc_info: object = None) -> Any:
+    def start_response(status: str, headers: list[tuple[str, str]], _exc_info: object = None) -> Any:
         seen.append((status, headers))
-        return lambda data: None
+        return io.BytesIO().write
 
     result = validator(application)(environ, start_response)
     try:

@@ -12,13 +12,13 @@ HELLO = b"Hello, World!"
 PAGE = b"A line of sixty-four bytes, one hundred and sixty of them here.\n" * 160
 
 
-def hello(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+def hello(_environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     """Thirteen bytes."""
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "13")])
     return [HELLO]
 
 
-def page(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+def page(_environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     """Ten kilobytes (10,240 bytes)."""
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "10240")])
     return [PAGE]

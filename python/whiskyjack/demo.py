@@ -191,9 +191,7 @@ def _groups(environ: WSGIEnvironment, received: int) -> list[Group]:
 
 def _query(environ: WSGIEnvironment) -> list[tuple[str, str]]:
     try:
-        return parse_qsl(
-            str(environ.get("QUERY_STRING", "")), keep_blank_values=True, max_num_fields=100
-        )
+        return parse_qsl(str(environ.get("QUERY_STRING", "")), keep_blank_values=True, max_num_fields=100)
     except ValueError:
         return []  # more than 100 fields: QUERY_STRING itself is shown
 
@@ -220,9 +218,7 @@ def _printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(
-        letter
-        if letter.isprintable()
-        else letter.encode("unicode_escape", "replace").decode("ascii")
+        letter if letter.isprintable() else letter.encode("unicode_escape", "replace").decode("ascii")
         for letter in text
     )
 
@@ -248,10 +244,7 @@ def _plain(environ: WSGIEnvironment, received: int) -> str:
 def _json(environ: WSGIEnvironment, received: int) -> str:
     """The environ as it is: strings are not decoded again, since a program can do that itself."""
     plain = (str, bool, int, float, tuple, list, type(None))
-    values = {
-        key: value if isinstance(value, plain) else _kind(value)
-        for key, value in _shown(environ).items()
-    }
+    values = {key: value if isinstance(value, plain) else _kind(value) for key, value in _shown(environ).items()}
     document = {"environ": values, "body": {"bytes": received}}
     return json.dumps(document, indent=2, default=_kind) + "\n"
 
@@ -259,9 +252,7 @@ def _json(environ: WSGIEnvironment, received: int) -> str:
 def _html(environ: WSGIEnvironment, received: int) -> str:
     sections = "".join(_section(group) for group in _groups(environ, received))
     method = escape(_readable(environ["REQUEST_METHOD"]))
-    path = escape(
-        _readable(str(environ.get("SCRIPT_NAME", "")) + str(environ.get("PATH_INFO", "")))
-    )
+    path = escape(_readable(str(environ.get("SCRIPT_NAME", "")) + str(environ.get("PATH_INFO", ""))))
     protocol = escape(_readable(environ.get("SERVER_PROTOCOL", "")))
     software = escape(_readable(environ.get("SERVER_SOFTWARE", "a WSGI server")))
     url = escape(_url(environ))
@@ -301,13 +292,10 @@ def _html(environ: WSGIEnvironment, received: int) -> str:
 
 def _section(group: Group) -> str:
     rows = "".join(
-        f'<tr><th scope="row">{escape(name)}</th><td>{_cell(value)}</td></tr>\n'
-        for name, value in group.rows
+        f'<tr><th scope="row">{escape(name)}</th><td>{_cell(value)}</td></tr>\n' for name, value in group.rows
     )
     title, note = escape(group.title), escape(group.note)
-    return (
-        f"<section>\n<h2>{title} <small>{note}</small></h2>\n<table>\n{rows}</table>\n</section>\n"
-    )
+    return f"<section>\n<h2>{title} <small>{note}</small></h2>\n<table>\n{rows}</table>\n</section>\n"
 
 
 def _cell(value: str) -> str:
