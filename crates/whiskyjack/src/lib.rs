@@ -1,1 +1,36 @@
-//! The program.
+//! The program: settings, sockets, signals and logs around a server, and the extension module that Python imports.
+
+pub mod access_log;
+pub mod application;
+pub mod banner;
+pub mod command;
+pub mod engine;
+pub mod logs;
+pub mod program;
+pub mod reference;
+pub mod settings;
+pub mod signals;
+pub mod sockets;
+pub mod sources;
+mod sys;
+pub mod traceback;
+pub mod values;
+pub mod worker;
+
+/// What Python sees. `_whiskyjack.pyi` mirrors it, and a test holds the two together.
+#[pyo3::pymodule(gil_used = false)]
+mod _whiskyjack {
+    use pyo3::prelude::*;
+    use std::ffi::OsString;
+
+    /// Runs the whiskyjack command and returns its exit code.
+    #[pyfunction]
+    fn main(py: Python<'_>, argv: Vec<OsString>) -> i32 {
+        crate::program::main(py, argv)
+    }
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("__version__", env!("CARGO_PKG_VERSION"))
+    }
+}

@@ -1,0 +1,234 @@
+//! The command line, made from the table of settings. Knows what is asked for, not what it does.
+
+use crate::settings::{Group, Setting, TABLE};
+use crate::values::Shape;
+use clap::builder::PossibleValuesParser;
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use clap_complete::Shell;
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// What the command line asks for.
+#[derive(Debug)]
+pub struct Request {
+    /// what to do
+    pub action: Action,
+    /// the settings that were given, by name
+    pub flags: BTreeMap<&'static str, String>,
+    /// the settings file that was named
+    pub file: Option<PathBuf>,
+}
+
+/// What to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// serve
+    Serve,
+    /// show the settings for people
+    PrintConfig,
+    /// show the settings for programs
+    PrintConfigJson,
+    /// check the settings and import the application
+    CheckConfig,
+    /// print what a shell needs to complete our flags
+    Completions(Shell),
+    /// print the page that describes every setting
+    PrintReference,
+}
+
+const AFTER_HELP: &str = "\
+Each option is also an environment variable (--keep-alive is WHISKYJACK_KEEP_ALIVE) and a key of a TOML file (keep-alive),
+which is whiskyjack.toml or the table [tool.whiskyjack] of pyproject.toml. A flag wins over the environment, and that over the file.
+DURATION: 30, 1.5, 500ms, 1h30m.  SIZE: 8190, 64k, 10M, 1GiB.
+Exit codes: 0 stopped as asked, 1 failed, 2 wrong settings, 3 cannot listen, 4 no application, 130 interrupted.";
+
+/// The whole command line.
+pub fn command() -> Command {
+    let mut command = Command::new("whiskyjack")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Serves a Python web application (WSGI) over HTTP.")
+        .after_help(AFTER_HELP)
+        .disable_help_flag(true)
+        .disable_version_flag(true)
+        .args_override_self(true)
+        .max_term_width(110)
+        .styles(
+            Styles::styled()
+                .header(AnsiColor::Green.on_default().bold())
+                .usage(AnsiColor::Green.on_default().bold())
+                .literal(AnsiColor::Cyan.on_default())
+                .placeholder(AnsiColor::Cyan.on_default()),
+        );
+    for group in Group::ALL {
+        for setting in TABLE.iter().filter(|setting| setting.group == group) {
+            command = command.arg(argument(setting));
+        }
+    }
+    command.args(actions())
+}
+
+fn argument(setting: &'static Setting) -> Arg {
+    let mut help = setting.help().to_owned();
+    if !setting.default.is_empty() {
+        help += &format!(" [default: {}]", setting.default);
+    }
+    let argument = Arg::new(setting.name).help(help).value_name(setting.placeholder);
+    if setting.is_positional() {
+        return argument;
+    }
+    let mut argument = argument
+        .long(setting.name)
+        .help_heading(setting.group.title())
+        .allow_hyphen_values(setting.placeholder == "FILE");
+    if let Some(short) = setting.short {
+        argument = argument.short(short);
+    }
+    if !setting.choices.is_empty() {
+        argument = argument.value_parser(PossibleValuesParser::new(setting.choices));
+    }
+    match setting.shape {
+        Shape::List => argument.action(ArgAction::Append),
+        Shape::Switch => {
+            argument.num_args(0..=1).require_equals(true).default_missing_value("true")
+        }
+        Shape::One | Shape::Number => argument,
+    }
+}
+
+/// The flags that are no settings.
+fn actions() -> [Arg; 7] {
+    let action = |name| Arg::new(name).long(name).help_heading("Configuration");
+    [
+        action("config")
+            .short('c')
+            .value_name("FILE")
+            .value_parser(value_parser!(PathBuf))
+            .help("Read settings from this TOML file, and from no other."),
+        action("print-config")
+            .value_name("FORMAT")
+            .num_args(0..=1)
+            .require_equals(true)
+            .default_missing_value("table")
+            .value_parser(["table", "json"])
+            .help("Show each setting and where it came from, and exit."),
+        action("check-config")
+            .action(ArgAction::SetTrue)
+            .help("Check the settings, import the application, and exit."),
+        action("completions")
+            .value_name("SHELL")
+            .value_parser(value_parser!(Shell))
+            .help("Print completions for this shell, and exit."),
+        action("print-reference").action(ArgAction::SetTrue).hide(true),
+        action("help").short('h').action(ArgAction::Help).help("Show this help, and exit."),
+        action("version").short('V').action(ArgAction::Version).help("Show the version, and exit."),
+    ]
+}
+
+/// Reads the command line, its first word being the program's name. The error is clap's: it may be the help that was asked for.
+pub fn parse(words: Vec<OsString>) -> Result<Request, clap::Error> {
+    let matches = command().try_get_matches_from(words)?;
+    let flags = TABLE
+        .iter()
+        .filter_map(|setting| Some((setting.name, given(&matches, setting)?)))
+        .collect();
+    let file = matches.get_one::<PathBuf>("config").cloned();
+    Ok(Request { action: action(&matches), flags, file })
+}
+
+fn given(matches: &ArgMatches, setting: &Setting) -> Option<String> {
+    let values: Vec<&str> = matches.get_many::<String>(setting.name)?.map(String::as_str).collect();
+    Some(values.join(","))
+}
+
+fn action(matches: &ArgMatches) -> Action {
+    if let Some(shell) = matches.get_one::<Shell>("completions") {
+        return Action::Completions(*shell);
+    }
+    if matches.get_flag("print-reference") {
+        return Action::PrintReference;
+    }
+    match matches.get_one::<String>("print-config").map(String::as_str) {
+        Some("json") => Action::PrintConfigJson,
+        Some(_) => Action::PrintConfig,
+        None if matches.get_flag("check-config") => Action::CheckConfig,
+        None => Action::Serve,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(words: &[&str]) -> Result<Request, clap::Error> {
+        parse(
+            std::iter::once("whiskyjack")
+                .chain(words.iter().copied())
+                .map(OsString::from)
+                .collect(),
+        )
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn flags_and_the_application_are_taken() {
+        let request = parsed(&[
+            "-b",
+            ":1",
+            "shop:app",
+            "--bind",
+            "unix:/x",
+            "--streaming-uploads",
+            "--threads=3",
+        ]);
+        let request = request.expect("right");
+        assert_eq!(request.flags["bind"], ":1,unix:/x");
+        assert_eq!(request.flags["app"], "shop:app");
+        assert_eq!(request.flags["streaming-uploads"], "true");
+        assert_eq!(request.flags["threads"], "3");
+        assert_eq!(request.action, Action::Serve);
+        assert!(!request.flags.contains_key("keep-alive"));
+    }
+
+    #[test]
+    fn a_switch_can_be_turned_off_and_a_repeated_flag_wins() {
+        let request = parsed(&["--streaming-uploads=false", "--threads", "1", "--threads", "2"]);
+        let request = request.expect("right");
+        assert_eq!(request.flags["streaming-uploads"], "false");
+        assert_eq!(request.flags["threads"], "2");
+    }
+
+    #[test]
+    fn a_hyphen_is_standard_output() {
+        assert_eq!(parsed(&["--access-log", "-", "shop"]).expect("right").flags["access-log"], "-");
+    }
+
+    #[test]
+    fn a_wrong_flag_names_the_nearest() {
+        let error = parsed(&["--thread", "3"]).expect_err("wrong");
+        assert_eq!(error.exit_code(), 2);
+        assert!(error.to_string().contains("--threads"), "{error}");
+    }
+
+    #[test]
+    fn actions_are_told_apart() {
+        let action = |words: &[&str]| parsed(words).expect("right").action;
+        assert_eq!(action(&["--print-config"]), Action::PrintConfig);
+        assert_eq!(action(&["--print-config=json", "shop"]), Action::PrintConfigJson);
+        assert_eq!(action(&["--check-config", "shop"]), Action::CheckConfig);
+        assert_eq!(action(&["--completions", "zsh"]), Action::Completions(Shell::Zsh));
+    }
+
+    #[test]
+    fn the_help_has_every_heading_once() {
+        let help = command().render_help().to_string();
+        for group in Group::ALL.into_iter().skip(1) {
+            assert_eq!(help.matches(&format!("\n{}:\n", group.title())).count(), 1, "{help}");
+        }
+    }
+}

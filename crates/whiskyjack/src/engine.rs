@@ -1,0 +1,122 @@
+//! From the program's settings to what the server wants to know. The only room that knows both.
+
+use crate::settings::Settings;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::sync::Arc;
+use whiskyjack_proto::body::BodyLimits;
+use whiskyjack_proto::parse::HeadLimits;
+use whiskyjack_server::config::{Config, Observer};
+
+/// What the server is told. `connections` is how many the process has room for.
+pub fn config(
+    settings: &Settings,
+    connections: usize,
+    observer: Option<Arc<dyn Observer>>,
+) -> Config {
+    let name = settings.server_header.text();
+    Config {
+        threads: settings.threads.number(),
+        server_name: (!name.is_empty()).then(|| name.to_owned()),
+        head: HeadLimits {
+            line: settings.limit_request_line.length(),
+            fields: settings.limit_request_fields.number(),
+            field: settings.limit_request_field_size.length(),
+            head: settings.limit_request_head.length(),
+        },
+        body: BodyLimits {
+            extensions: settings.limit_chunk_extensions.length(),
+            trailers: settings.limit_request_trailers.length(),
+            body: match settings.limit_request_body.bytes() {
+                0 => u64::MAX,
+                bytes => bytes,
+            },
+        },
+        body_in_memory: settings.body_in_memory.length(),
+        streaming_uploads: settings.streaming_uploads,
+        head_timeout: settings.head_timeout.0,
+        body_timeout: settings.body_timeout.0,
+        write_timeout: settings.write_timeout.0,
+        keep_alive: settings.keep_alive,
+        requests_per_connection: settings.requests_per_connection.number() as u64,
+        connections,
+        high_water: settings.high_water.length(),
+        drain: settings.drain.bytes(),
+        graceful_timeout: settings.graceful_timeout,
+        observer,
+    }
+}
+
+/// Descriptors that are left to the application: its files, its database.
+const RESERVED: u64 = 128;
+
+/// Raises the process's limit of open files as far as `connections` need it, each with a temporary file for its body, and
+/// returns how many there is room for. Not further than that: select() in an application cannot see descriptors over 1024.
+pub fn make_room(connections: usize) -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    let Some(soft) = limit.current else { return connections };
+    let wanted = (connections as u64).saturating_mul(2).saturating_add(RESERVED);
+    let raised = wanted.min(limit.maximum.unwrap_or(u64::MAX));
+    let raise = Rlimit { current: Some(raised), maximum: limit.maximum };
+    let room = match raised > soft && setrlimit(Resource::Nofile, raise).is_ok() {
+        true => raised,
+        false => soft,
+    };
+    let fits = connections_within(room, connections);
+    if fits < connections {
+        log::warn!(
+            "connections are limited to {fits}, not {connections}: the process may open {room} files"
+        );
+    }
+    fits
+}
+
+fn connections_within(descriptors: u64, connections: usize) -> usize {
+    let room = match descriptors.checked_sub(RESERVED) {
+        Some(room) if room >= RESERVED => room,
+        // too tight for any rule: half each
+        _ => (descriptors / 2).max(1),
+    };
+    connections.min(usize::try_from(room).unwrap_or(usize::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(name: &str, text: &str) -> Settings {
+        let value = |setting: &crate::settings::Setting| match setting.name == name {
+            true => text.to_owned(),
+            false => setting.default.to_owned(),
+        };
+        Settings::read(value).expect("right")
+    }
+
+    #[test]
+    fn the_defaults_are_those_that_are_promised() {
+        let config = config(&settings("", ""), 10_000, None);
+        assert_eq!(config.threads, 8);
+        assert_eq!(config.server_name.as_deref(), Some("whiskyjack"));
+        assert_eq!(config.keep_alive.as_secs(), 65);
+        assert_eq!(config.head.head, 65_536);
+        assert_eq!(config.body.body, 1 << 30);
+        assert_eq!(config.body_in_memory, 524_288);
+    }
+
+    #[test]
+    fn zero_turns_a_timeout_and_the_limit_of_a_body_off() {
+        assert_eq!(config(&settings("body-timeout", "0"), 1, None).body_timeout, None);
+        assert_eq!(config(&settings("limit-request-body", "0"), 1, None).body.body, u64::MAX);
+    }
+
+    #[test]
+    fn an_empty_server_header_is_none() {
+        assert_eq!(config(&settings("server-header", ""), 1, None).server_name, None);
+    }
+
+    #[test]
+    fn connections_leave_descriptors_to_the_application() {
+        assert_eq!(connections_within(20_128, 10_000), 10_000);
+        assert_eq!(connections_within(1024, 10_000), 896);
+        assert_eq!(connections_within(100, 10_000), 50);
+    }
+}

@@ -1,0 +1,291 @@
+//! Every setting once: name, type, default, help and group. The only room that names a default.
+//! Knows not where a value comes from: `sources` does.
+
+use crate::application::Spec;
+use crate::sockets::Bind;
+use crate::values::{
+    FieldText, Level, Output, Owner, Permissions, RootPath, Shape, Size, Timeout, Underscores,
+    Value, Whole,
+};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What is known of a setting before it has a value.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    /// `keep-alive`: the flag is `--keep-alive`, the variable `WHISKYJACK_KEEP_ALIVE`, the key `keep-alive`
+    pub name: &'static str,
+    /// the flag of one letter
+    pub short: Option<char>,
+    /// what stands for the value in the help
+    pub placeholder: &'static str,
+    /// where in the help it stands
+    pub group: Group,
+    /// how the value is given
+    pub shape: Shape,
+    /// the only values there are, where they are few
+    pub choices: &'static [&'static str],
+    /// the value where nobody says otherwise, as one would write it
+    pub default: &'static str,
+    help: &'static str,
+}
+
+impl Setting {
+    /// What the setting does, one or two sentences.
+    pub fn help(&self) -> &'static str {
+        self.help.trim()
+    }
+
+    /// The environment variable.
+    pub fn variable(&self) -> String {
+        format!("WHISKYJACK_{}", self.name.to_ascii_uppercase().replace('-', "_"))
+    }
+
+    /// Whether the setting is given by its place on the command line rather than by a flag.
+    pub fn is_positional(&self) -> bool {
+        self.name == "app"
+    }
+}
+
+/// The headings of the help.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Group {
+    /// what is served
+    Application,
+    /// where it is served
+    Addresses,
+    /// how much at once
+    Concurrency,
+    /// how long
+    Timeouts,
+    /// how much
+    Limits,
+    /// what the answers look like
+    Http,
+    /// what is written down
+    Logs,
+}
+
+impl Group {
+    /// The headings in order.
+    pub const ALL: [Group; 7] = [
+        Group::Application,
+        Group::Addresses,
+        Group::Concurrency,
+        Group::Timeouts,
+        Group::Limits,
+        Group::Http,
+        Group::Logs,
+    ];
+
+    /// The heading.
+    pub fn title(self) -> &'static str {
+        match self {
+            Group::Application => "Application",
+            Group::Addresses => "Addresses",
+            Group::Concurrency => "Concurrency",
+            Group::Timeouts => "Timeouts",
+            Group::Limits => "Limits",
+            Group::Http => "HTTP",
+            Group::Logs => "Logs",
+        }
+    }
+}
+
+/// From one table: the struct of values, the table of settings, and the way from the one to the other.
+macro_rules! settings {
+    ($(
+        $(#[doc = $help:literal])+
+        $field:ident: $type:ty = $default:literal,
+            $name:literal $(/ $short:literal)?, $placeholder:literal, $group:ident;
+    )+) => {
+        /// The value of every setting.
+        #[derive(Clone, Debug)]
+        pub struct Settings {
+            $($(#[doc = $help])+ pub $field: $type,)+
+        }
+
+        /// Every setting, in the order of the help.
+        pub const TABLE: &[Setting] = &[$(
+            Setting {
+                name: $name,
+                short: short(&[$($short)?]),
+                placeholder: $placeholder,
+                group: Group::$group,
+                shape: <$type as Value>::SHAPE,
+                choices: <$type as Value>::CHOICES,
+                default: $default,
+                help: concat!($($help),+),
+            },
+        )+];
+
+        impl Settings {
+            /// Takes the text of every setting from `text`, and its value from the text. The error is the first setting
+            /// whose text is wrong, and what would be right.
+            pub fn read(
+                mut text: impl FnMut(&'static Setting) -> String,
+            ) -> Result<Settings, (&'static Setting, String)> {
+                let mut table = TABLE.iter();
+                let mut next = || table.next().expect("the table has a row for every field");
+                Ok(Settings {
+                    $($field: {
+                        let setting = next();
+                        <$type>::parse(&text(setting)).map_err(|problem| (setting, problem))?
+                    },)+
+                })
+            }
+
+            /// The text of every setting, in the order of the table.
+            pub fn show(&self) -> Vec<String> {
+                vec![$(self.$field.show(),)+]
+            }
+        }
+    };
+}
+
+settings! {
+    /// What to serve: `module`, `module:attribute`, `module:factory("argument")`, `package.module:object.attribute`
+    /// or `path/to/file.py[:attribute]`. Without an attribute it is `application`, `app`, or what `create_app()` or
+    /// `make_app()` returns. Without APP it is `wsgi.py`, `app.py`, or the Django project whose `manage.py` is here.
+    app: Option<Spec> = "", "app", "APP", Application;
+
+    /// Change to this directory first; modules and paths are looked for there.
+    chdir: Option<PathBuf> = "", "chdir", "DIR", Application;
+
+    /// Directories to look for modules in, before all others but the current one.
+    pythonpath: Vec<PathBuf> = "", "pythonpath", "DIR", Application;
+
+    /// The path under which the application stands (SCRIPT_NAME).
+    root_path: RootPath = "", "root-path", "PATH", Application;
+
+    /// Where to listen: `host:port`, `[::1]:port`, `:port` (all IPv4 addresses), `port` (127.0.0.1), `unix:/path` or
+    /// `fd://N`. Port 0 takes a free one and prints it. Where the variable PORT is set, the default is 0.0.0.0:$PORT.
+    bind: Vec<Bind> = "127.0.0.1:8000", "bind" / 'b', "ADDRESS", Addresses;
+
+    /// Connections that may wait to be accepted.
+    backlog: Whole<1, 1_000_000> = "2048", "backlog", "COUNT", Addresses;
+
+    /// Permission bits of a Unix socket, in octal. Only its owner and group may connect by default.
+    unix_socket_mode: Permissions = "660", "unix-socket-mode", "MODE", Addresses;
+
+    /// Who a Unix socket belongs to: `user`, `user:group` or `:group`.
+    unix_socket_owner: Option<Owner> = "", "unix-socket-owner", "OWNER", Addresses;
+
+    /// Threads that run the application. A thread costs next to nothing until the application blocks.
+    threads: Whole<1, 65_535> = "8", "threads" / 't', "COUNT", Concurrency;
+
+    /// Connections open at once; over it, new ones wait in the backlog.
+    limit_connections: Whole<1, 1_000_000> = "10000", "limit-connections", "COUNT", Concurrency;
+
+    /// Requests that one connection may carry; 0 is any number.
+    requests_per_connection: Whole<0, { usize::MAX }> = "0", "requests-per-connection", "COUNT", Concurrency;
+
+    /// How long a connection may idle between two requests; 0 closes it after each response.
+    keep_alive: Duration = "65s", "keep-alive", "DURATION", Timeouts;
+
+    /// How long the head of a request may take to come; 0 is for ever.
+    head_timeout: Timeout = "15s", "head-timeout", "DURATION", Timeouts;
+
+    /// How long the body of a request may stall; 0 is for ever.
+    body_timeout: Timeout = "30s", "body-timeout", "DURATION", Timeouts;
+
+    /// How long a client may take none of a response; 0 is for ever.
+    write_timeout: Timeout = "60s", "write-timeout", "DURATION", Timeouts;
+
+    /// How long requests under way may take to finish after a stop was asked for.
+    graceful_timeout: Duration = "30s", "graceful-timeout", "DURATION", Timeouts;
+
+    /// Longest request line; longer is answered with 414.
+    limit_request_line: Size<16, 0x100_0000> = "8190", "limit-request-line", "SIZE", Limits;
+
+    /// Most fields in a request; more is answered with 431.
+    limit_request_fields: Whole<1, 65_535> = "100", "limit-request-fields", "COUNT", Limits;
+
+    /// Longest field line of a request; longer is answered with 431.
+    limit_request_field_size: Size<16, 0x100_0000> = "8190", "limit-request-field-size", "SIZE", Limits;
+
+    /// Largest head of a request; larger is answered with 431.
+    limit_request_head: Size<64, 0x100_0000> = "64k", "limit-request-head", "SIZE", Limits;
+
+    /// Largest body of a request; larger is answered with 413. 0 is any size.
+    limit_request_body: Size<0, { u64::MAX }> = "1G", "limit-request-body", "SIZE", Limits;
+
+    /// Most bytes of chunk extensions in the body of a request.
+    limit_chunk_extensions: Size<0, 0x100_0000> = "16k", "limit-chunk-extensions", "SIZE", Limits;
+
+    /// Largest trailer section of a request.
+    limit_request_trailers: Size<0, 0x100_0000> = "8k", "limit-request-trailers", "SIZE", Limits;
+
+    /// How much of a request's body is held in memory; the rest goes to an unnamed temporary file.
+    body_in_memory: Size<0, 0x4000_0000> = "512k", "body-in-memory", "SIZE", Limits;
+
+    /// How much of a response is held for a slow client before the application waits for it.
+    high_water: Size<1, 0x4000_0000> = "1M", "high-water", "SIZE", Limits;
+
+    /// How much of a body that the application left unread is read and thrown away to keep the connection.
+    drain: Size<0, 0x4000_0000> = "64k", "drain", "SIZE", Limits;
+
+    /// Call the application before the body of a request has come. A slow upload then holds a thread.
+    streaming_uploads: bool = "false", "streaming-uploads", "BOOL", Http;
+
+    /// The Server field of responses; empty sends none.
+    server_header: FieldText = "whiskyjack", "server-header", "TEXT", Http;
+
+    /// What to do with request fields whose name has an underscore, which an application cannot tell from a hyphen.
+    header_map: Underscores = "drop", "header-map", "POLICY", Http;
+
+    /// Write a line for each request to this file, or to standard output (`-`), in the common log format.
+    access_log: Option<Output> = "", "access-log", "FILE", Logs;
+
+    /// The least severe messages written to standard error.
+    log_level: Level = "info", "log-level", "LEVEL", Logs;
+}
+
+/// The one short flag or none: what a macro repeats comes as a list.
+const fn short(letters: &[char]) -> Option<char> {
+    match letters {
+        [letter, ..] => Some(*letter),
+        [] => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn defaults() -> Settings {
+        Settings::read(|setting| setting.default.to_owned()).expect("every default is right")
+    }
+
+    #[test]
+    fn every_default_shows_as_it_is_written() {
+        let shown = defaults().show();
+        for (setting, shown) in TABLE.iter().zip(shown) {
+            assert_eq!(shown, setting.default, "{}", setting.name);
+        }
+    }
+
+    #[test]
+    fn no_name_stands_twice_and_no_row_is_without_help() {
+        for (index, setting) in TABLE.iter().enumerate() {
+            assert!(TABLE[index + 1..].iter().all(|other| other.name != setting.name));
+            assert!(setting.help().ends_with('.'), "{}", setting.name);
+            assert!(setting.name.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'));
+        }
+    }
+
+    #[test]
+    fn the_variable_is_the_name_in_capitals() {
+        let keep_alive = TABLE.iter().find(|setting| setting.name == "keep-alive").expect("there");
+        assert_eq!(keep_alive.variable(), "WHISKYJACK_KEEP_ALIVE");
+    }
+
+    #[test]
+    fn a_wrong_text_names_its_setting() {
+        let read = Settings::read(|setting| match setting.name {
+            "threads" => "many".to_owned(),
+            _ => setting.default.to_owned(),
+        });
+        assert_eq!(read.expect_err("many is no number").0.name, "threads");
+    }
+}
