@@ -153,6 +153,21 @@ fn a_peer_that_asks_is_told_to_continue_when_the_application_reads() {
 }
 
 #[test]
+fn a_chunked_body_is_collected_even_from_a_peer_that_waits_to_be_asked_for_it() {
+    let server = serve(
+        config(1),
+        Answer(|exchange: &mut dyn Exchange| Ok(format!("{:?}", exchange.upload()).into_bytes())),
+    );
+    let mut peer = server.connect();
+    peer.send(
+        "POST / HTTP/1.1\r\nHost: test\r\nExpect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n",
+    );
+    assert_eq!(peer.response().status, 100);
+    peer.send("5\r\nhello\r\n0\r\n\r\n");
+    assert_eq!(peer.response().body, b"Collected(5)");
+}
+
+#[test]
 fn a_peer_whose_body_is_not_wanted_is_not_told_to_continue() {
     let server = serve(config(1), echo_path());
     let mut peer = server.connect();

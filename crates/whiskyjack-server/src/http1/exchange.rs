@@ -1,6 +1,6 @@
 //! A request on an HTTP/1.1 connection and the response to it.
 
-use super::{Body, Cache, Connection, Next, Request, State, Workspace, defaults};
+use super::{Body, CONTINUE, Cache, Connection, Next, Request, State, Workspace, defaults};
 use crate::exchange::{Application, Block, Exchange, Failure, Origin, Sent, Upload};
 use crate::input::Filled;
 use crate::output::Framed;
@@ -137,8 +137,7 @@ impl Http1Exchange<'_, '_> {
             && mem::take(invite)
             && self.connection.input.is_empty()
         {
-            let bytes = b"HTTP/1.1 100 Continue\r\n\r\n";
-            self.connection.output.send_bytes(&self.connection.transport, bytes)?;
+            self.connection.output.send_bytes(&self.connection.transport, CONTINUE)?;
             while !self.connection.output.flush(&self.connection.transport)? {
                 let timeout = self.workspace.config.write_timeout;
                 if !self.connection.transport.wait(Interest::Write, timeout)? {

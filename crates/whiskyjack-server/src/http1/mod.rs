@@ -171,6 +171,9 @@ enum Step {
     Stop(State, Turn),
 }
 
+/// Tells a peer that waits for it to send its body (RFC 9110 10.1.1).
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
 /// How long and how much a refused peer may go on sending before its connection is cut.
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 1 << 20;
@@ -343,11 +346,22 @@ impl Connection {
         if intent.framing == RequestFraming::Empty {
             return State::Ready { request, body: Body::Collected(Spool::new()) };
         }
-        if intent.expects_continue || config.streaming_uploads {
+        // Applications take a body whose length they are not told for an empty one, so a chunked one is collected even
+        // where the peer waits to be told to send it.
+        let waits_for_application =
+            intent.expects_continue && intent.framing != RequestFraming::Chunked;
+        if waits_for_application || config.streaming_uploads {
             let invite = intent.expects_continue;
             let decoded = (0, 0);
             let body = Body::Streaming { decoder, decoded, invite, done: false, failed: false };
             return State::Ready { request, body };
+        }
+        if intent.expects_continue
+            && self.input.is_empty()
+            && let Err(error) = self.output.send_bytes(&self.transport, CONTINUE)
+        {
+            log::debug!("closed {:?}: {error}", self.origin.peer);
+            return State::Closed;
         }
         let until = after(workspace.now, config.body_timeout);
         State::Body { request, decoder, spool: Spool::new(), until }
