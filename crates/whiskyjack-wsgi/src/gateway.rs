@@ -499,7 +499,9 @@ fn log_raised(py: Python<'_>, error: &PyErr, head: &RequestHead) -> Failure {
 /// The traceback as Python prints it, without the line feed at its end.
 fn traceback(py: Python<'_>, error: &PyErr) -> String {
     let format = || -> PyResult<String> {
-        let lines = py.import("traceback")?.call_method1("format_exception", (error.value(py),))?;
+        // Up to 3.11 the exception itself does not have its traceback yet.
+        let parts = (error.get_type(py), error.value(py), error.traceback(py));
+        let lines = py.import("traceback")?.call_method1("format_exception", parts)?;
         let text: String = PyString::new(py, "").call_method1("join", (lines,))?.extract()?;
         Ok(text.trim_end().to_owned())
     };
