@@ -4,5 +4,5 @@ __all__ = ["__version__", "main"]
 
 __version__: str
 
-def main(argv: Sequence[str]) -> int:
-    """Runs the whiskyjack command and returns its exit code."""
+# runs the whiskyjack command and returns its exit code
+def main(argv: Sequence[str]) -> int: ...

@@ -39,9 +39,11 @@ pub enum Action {
 }
 
 const AFTER_HELP: &str = "\
-Each option is also an environment variable (--keep-alive is WHISKYJACK_KEEP_ALIVE) and a key of a TOML file (keep-alive),
-which is whiskyjack.toml or the table [tool.whiskyjack] of pyproject.toml. A flag wins over the environment, and that over the file.
-DURATION: 30, 1.5, 500ms, 1h30m.  SIZE: 8190, 64k, 10M, 1GiB.
+Each option is also an environment variable (--keep-alive is WHISKYJACK_KEEP_ALIVE) and a key of a TOML file (keep-alive): \
+whiskyjack.toml, or the table [tool.whiskyjack] of pyproject.toml. A flag wins over the environment, and that over the file.
+
+DURATION: 30, 1.5, 500ms or 1h30m. SIZE: 8190, 64k, 10M or 1GiB.
+
 Exit codes: 0 stopped as asked, 1 failed, 2 wrong settings, 3 cannot listen, 4 no application, 130 interrupted.";
 
 /// The whole command line.
@@ -53,7 +55,7 @@ pub fn command() -> Command {
         .disable_help_flag(true)
         .disable_version_flag(true)
         .args_override_self(true)
-        .max_term_width(110)
+        .max_term_width(120)
         .styles(
             Styles::styled()
                 .header(AnsiColor::Green.on_default().bold())

@@ -35,6 +35,9 @@ impl fmt::Display for Origin {
     }
 }
 
+/// The variable by which many hosting services say where to listen.
+const PORT: &str = "PORT";
+
 /// The settings, and for each, in the order of the table, where it came from.
 #[derive(Debug)]
 pub struct Resolved {
@@ -136,7 +139,14 @@ impl Sources {
         let settings = Settings::read(|_| next.next().cloned().unwrap_or_default());
         let settings = settings.map_err(|(setting, remedy)| {
             let row = TABLE.iter().position(|other| other.name == setting.name).unwrap_or(0);
-            let (origin, value) = (origins[row].clone(), texts[row].clone());
+            let (mut value, mut remedy) = (texts[row].clone(), remedy);
+            let origin = origins[row].clone();
+            if let (Origin::Environment(name), Some(port)) = (&origin, self.environment.get(PORT))
+                && name == PORT
+            {
+                value.clone_from(port);
+                "write a port from 0 to 65535".clone_into(&mut remedy);
+            }
             Error::BadValue { origin, name: setting.name, value, remedy }
         })?;
         Ok(Resolved { settings, origins, doubtful: self.doubtful() })
@@ -153,9 +163,9 @@ impl Sources {
         if let Some((text, line)) = file.values.get(setting.name) {
             return (text.clone(), Origin::File(file.path.clone(), *line));
         }
-        match self.environment.get("PORT") {
+        match self.environment.get(PORT) {
             Some(port) if setting.name == "bind" => {
-                (format!("0.0.0.0:{port}"), Origin::Environment("PORT".to_owned()))
+                (format!("0.0.0.0:{port}"), Origin::Environment(PORT.to_owned()))
             }
             _ => (setting.default.to_owned(), Origin::Default),
         }
@@ -384,6 +394,15 @@ mod tests {
         assert_eq!(origin(&resolved, "bind"), Origin::Environment("PORT".into()));
         sources.flags.insert("bind", "9000".into());
         assert_eq!(sources.resolve().expect("right").settings.bind.show(), "127.0.0.1:9000");
+    }
+
+    #[test]
+    fn a_port_that_is_none_is_told_as_it_was_written() {
+        let directory = Directory::new("no-port");
+        let mut sources = directory.sources(&[]);
+        sources.environment.insert("PORT".into(), "tcp://x".into());
+        let message = sources.resolve().expect_err("no port").to_string();
+        assert_eq!(message, "PORT=\"tcp://x\": write a port from 0 to 65535");
     }
 
     #[test]
