@@ -1,6 +1,6 @@
 //! A request on an HTTP/1.1 connection and the response to it.
 
-use super::{Body, CONTINUE, Cache, Connection, Next, Request, State, Workspace, defaults};
+use super::{Body, Cache, Connection, Next, Request, State, Workspace, defaults};
 use crate::exchange::{Application, Block, Exchange, Failure, Origin, Sent, Upload};
 use crate::input::Filled;
 use crate::output::Framed;
@@ -137,7 +137,7 @@ impl Http1Exchange<'_, '_> {
             && mem::take(invite)
             && self.connection.input.is_empty()
         {
-            self.connection.output.send_bytes(&self.connection.transport, CONTINUE)?;
+            self.connection.output.send_bytes(&self.connection.transport, write::CONTINUE)?;
             while !self.connection.output.flush(&self.connection.transport)? {
                 let timeout = self.workspace.config.write_timeout;
                 if !self.connection.transport.wait(Interest::Write, timeout)? {

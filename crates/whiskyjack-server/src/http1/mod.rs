@@ -171,9 +171,6 @@ enum Step {
     Stop(State, Turn),
 }
 
-/// Tells a peer that waits for it to send its body (RFC 9110 10.1.1).
-const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
-
 /// How long and how much a refused peer may go on sending before its connection is cut.
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 1 << 20;
@@ -358,7 +355,7 @@ impl Connection {
         }
         if intent.expects_continue
             && self.input.is_empty()
-            && let Err(error) = self.output.send_bytes(&self.transport, CONTINUE)
+            && let Err(error) = self.output.send_bytes(&self.transport, write::CONTINUE)
         {
             log::debug!("closed {:?}: {error}", self.origin.peer);
             return State::Closed;
