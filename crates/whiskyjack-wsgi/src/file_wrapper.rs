@@ -113,7 +113,8 @@ fn real_file<'py>(filelike: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, Py
         // tempfile hands out a function around the file's method.
         read = read.getattr(pyo3::intern!(py, "__wrapped__"))?;
     }
-    if !read.get_type().is(classes.builtin_method.bind(py)) {
+    // From 3.12 on some are of a subclass that knows its defining class.
+    if !read.is_instance(classes.builtin_method.bind(py))? {
         return Ok(None);
     }
     let owner = read.getattr(pyo3::intern!(py, "__self__"))?;
