@@ -43,10 +43,19 @@ pub struct Verdict {
 
 /// Feeds a connection's bytes piece by piece. A fault in a body leaves out the request that it belongs to.
 pub fn feed<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Verdict {
+    feed_within(&HEAD, &BODY, pieces)
+}
+
+/// Feeds a connection's bytes piece by piece, within other limits than the corpus's.
+pub fn feed_within<'a>(
+    head_limits: &HeadLimits,
+    body_limits: &BodyLimits,
+    pieces: impl IntoIterator<Item = &'a [u8]>,
+) -> Verdict {
     let mut connection = Connection::default();
     for piece in pieces {
         connection.unread.extend_from_slice(piece);
-        match connection.advance() {
+        match connection.advance(head_limits, body_limits) {
             Ok(true) => {}
             Ok(false) => return connection.verdict(End::Closed),
             Err(error) => return connection.verdict(End::Refused(error)),
@@ -69,7 +78,11 @@ struct Connection {
 
 impl Connection {
     /// Reads as far as the bytes go; `false` if the connection is to be closed.
-    fn advance(&mut self) -> Result<bool, Error> {
+    fn advance(
+        &mut self,
+        head_limits: &HeadLimits,
+        body_limits: &BodyLimits,
+    ) -> Result<bool, Error> {
         loop {
             if let Some((decoder, body)) = &mut self.body {
                 let step = decoder.decode(&self.unread)?;
@@ -94,13 +107,13 @@ impl Connection {
                     return Ok(false);
                 }
             }
-            match self.parser.parse(&self.unread, &HEAD, &mut self.head)? {
+            match self.parser.parse(&self.unread, head_limits, &mut self.head)? {
                 Progress::Partial => return Ok(true),
                 Progress::Complete(length) => {
                     self.unread.drain(..length);
                     let intent = connection::intent(&self.head)?;
                     self.persistent = intent.persistent;
-                    self.body = Some((Decoder::new(intent.framing, BODY)?, Vec::new()));
+                    self.body = Some((Decoder::new(intent.framing, *body_limits)?, Vec::new()));
                 }
             }
         }
