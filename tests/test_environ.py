@@ -168,8 +168,8 @@ def test_a_name_with_an_underscore_cannot_pose_as_another(served: Served, app: s
         found = values(server, get("/", "X-User: right", "X_User: wrong", "Content_Length: 7"))
         assert found["HTTP_X_USER"] == "right"
         assert "HTTP_CONTENT_LENGTH" not in found
-    server.wait_for_log("X_User")
-    assert server.log().count("X_User") == 1, "the drop is logged once a name"
+    server.wait_for_log("(?i)field x_user")
+    assert server.log().lower().count("x_user") == 1, "the drop is logged once a name"
 
 
 @PLAIN_AND_CHECKED

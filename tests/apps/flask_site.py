@@ -81,7 +81,7 @@ def upload() -> BaseResponse:
             }
             for name, file in request.files.items()
         }
-        | {name: value for name, value in request.form.items()}
+        | request.form.to_dict()
     )
 
 

@@ -125,7 +125,7 @@ def use_kept(environ: WSGIEnvironment, start_response: StartResponse) -> Iterabl
     for name, call in calls.items():
         try:
             said[name] = f"returned {call()!r}"
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is what was asked for
+        except Exception as error:
             said[name] = type(error).__name__
     start_response("200 OK", [("Content-Type", "application/json")])
     return [json.dumps(said).encode()]
@@ -146,7 +146,7 @@ def errors(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[
     try:
         length = len(environ["wsgi.input"].read(-1))
         note = f"read {length} bytes"
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is what was asked for
+    except Exception as error:
         note = f"{'OSError' if isinstance(error, OSError) else type(error).__name__}: {error}"
     handle, name = tempfile.mkstemp(dir=os.environ["NOTES"])
     with os.fdopen(handle, "w") as notes:

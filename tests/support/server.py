@@ -18,7 +18,7 @@ ROOT = APPS.parent.parent
 COMMAND = [sys.executable, "-m", "whiskyjack"]
 
 # A debug build on a busy machine takes its time; nothing that works comes near.
-DEADLINE = 60.0
+DEADLINE = 30.0
 
 ADDRESS = re.compile(r"http://(?:127\.0\.0\.1|0\.0\.0\.0|\[::1?\]|localhost):(\d+)|unix:(/\S+)")
 
