@@ -286,6 +286,9 @@ impl<'py> Call<'_, 'py> {
                 Some(_) => region.length.min(exchange.missing()),
                 None => region.length,
             };
+            if length == 0 {
+                return Ok(Sent::Taken);
+            }
             Ok::<_, Trouble>(exchange.write_file(region.file.as_fd(), region.offset, length)?)
         })?;
         sent?;

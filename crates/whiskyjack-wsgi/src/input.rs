@@ -24,11 +24,6 @@ pub(crate) struct Intake {
 }
 
 impl Intake {
-    pub(crate) fn clear(&mut self) {
-        self.buffer.clear();
-        self.start = 0;
-    }
-
     fn is_empty(&self) -> bool {
         self.start == self.buffer.len()
     }
@@ -39,11 +34,16 @@ impl Intake {
 
     fn take(&mut self, count: usize) -> Vec<u8> {
         let taken = self.unread()[..count].to_vec();
+        self.skip(count);
+        taken
+    }
+
+    fn skip(&mut self, count: usize) {
         self.start += count;
         if self.is_empty() {
-            self.clear();
+            self.buffer.clear();
+            self.start = 0;
         }
-        taken
     }
 
     /// Reads on until `limit` bytes or the end.
@@ -95,6 +95,19 @@ enum Wish {
     Line(usize),
 }
 
+impl Wish {
+    /// How many of these bytes fulfil the wish; `None` if it needs more, or the end.
+    fn within(self, bytes: &[u8]) -> Option<usize> {
+        let (Wish::Bytes(limit) | Wish::Line(limit)) = self;
+        if let Wish::Line(_) = self
+            && let Some(index) = memchr(b'\n', &bytes[..bytes.len().min(limit)])
+        {
+            return Some(index + 1);
+        }
+        (limit <= bytes.len()).then_some(limit)
+    }
+}
+
 /// `wsgi.input`.
 #[pyclass(frozen, module = "whiskyjack")]
 pub(crate) struct Input {
@@ -127,24 +140,22 @@ impl Input {
     }
 }
 
-/// Takes what is wished for out of the exchange's memory, if the rest of the body lies there.
+/// Takes what is wished for out of memory, if it lies there: as the whole rest of the body, or read ahead.
 fn peek<'py>(
     py: Python<'py>,
     exchange: &mut dyn Exchange,
-    draft: &Draft,
+    draft: &mut Draft,
     wish: Wish,
 ) -> Option<Bound<'py, PyBytes>> {
-    if !draft.intake.is_empty() {
-        return None;
+    let intake = &mut draft.intake;
+    if !intake.is_empty() {
+        let count = wish.within(intake.unread())?;
+        let bytes = PyBytes::new(py, &intake.unread()[..count]);
+        intake.skip(count);
+        return Some(bytes);
     }
     let rest = exchange.peek()?;
-    let count = match wish {
-        Wish::Bytes(limit) => rest.len().min(limit),
-        Wish::Line(limit) => {
-            let within = rest.len().min(limit);
-            memchr(b'\n', &rest[..within]).map_or(within, |index| index + 1)
-        }
-    };
+    let count = wish.within(rest).unwrap_or(rest.len());
     let bytes = PyBytes::new(py, &rest[..count]);
     exchange.advance(count);
     Some(bytes)

@@ -82,7 +82,6 @@ impl StartResponse {
             if !draft.is_started() {
                 return Err(Failure::Application); // write can be had without start_response only through a trick
             }
-            draft.writes += 1;
             if !exchange.is_started() {
                 exchange.start(&draft.head, None);
             }

@@ -346,7 +346,6 @@ fn a_real_file_is_sent_by_the_server_from_its_position() {
         ("open(path, 'rb', buffering=0)", 0),
         ("open(path, 'r+b')", 0),
         ("(f := open(path, 'rb'), f.read(3))[0]", 3),
-        ("(f := open(path, 'rb'), f.seek(10))[0]", 10),
         ("(f := tempfile.NamedTemporaryFile(), f.write(b'0123456789'), f.seek(0))[0]", 0),
     ];
     for (open, offset) in opened {
@@ -362,6 +361,14 @@ fn a_real_file_is_sent_by_the_server_from_its_position() {
             "{open}"
         );
     }
+}
+
+#[test]
+fn a_file_at_its_end_is_an_empty_body() {
+    let file = file();
+    let program = wrapped(&file, "[]", "(f := open(path, 'rb'), f.seek(20))[0]");
+    let memory = program.serve_well(Memory::get("/"));
+    assert_eq!(memory.events, [started(Some(0)), Event::WriteLast(Vec::new())]);
 }
 
 #[test]
