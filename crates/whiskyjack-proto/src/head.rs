@@ -210,17 +210,19 @@ impl ResponseHead {
             });
         }
         let value = grammar::trim(value);
+        let mut length = self.content_length;
         if framing::is_content_length(name) {
             let second = framing::content_length(value)
                 .ok_or_else(|| ResponseError::ContentLength(ResponseError::shown(value)))?;
-            match self.content_length {
+            match length {
                 Some(first) if first == second => return Ok(()),
                 Some(first) => return Err(ResponseError::ContentLengthConflict { first, second }),
-                None => self.content_length = Some(second),
+                None => length = Some(second),
             }
         }
         let name = append(&mut self.bytes, name).ok_or(ResponseError::TooLarge)?;
         let value = append(&mut self.bytes, value).ok_or(ResponseError::TooLarge)?;
+        self.content_length = length;
         self.fields.push(FieldSpan { name, value });
         Ok(())
     }

@@ -179,8 +179,8 @@ pub fn interim_head(out: &mut Vec<u8>, response: &ResponseHead) {
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// What goes out when a request is refused before the application sees it: a whole response, `Connection: close` included.
-/// `head_only` leaves the body out.
-pub fn refusal(out: &mut Vec<u8>, status: u16, head_only: bool, defaults: Defaults<'_>) {
+/// `head_only` leaves the body out. Returns how many bytes of body it has.
+pub fn refusal(out: &mut Vec<u8>, status: u16, head_only: bool, defaults: Defaults<'_>) -> usize {
     let mut digits = itoa::Buffer::new();
     let code = digits.format(status).as_bytes();
     let text = reason(status).as_bytes();
@@ -194,14 +194,17 @@ pub fn refusal(out: &mut Vec<u8>, status: u16, head_only: bool, defaults: Defaul
         field(out, b"Server", server);
     }
     field(out, b"Content-Type", b"text/plain; charset=utf-8");
-    content_length(out, (code.len() + 1 + text.len() + 1) as u64);
+    let length = code.len() + 1 + text.len() + 1;
+    content_length(out, length as u64);
     out.extend_from_slice(b"Connection: close\r\n\r\n");
-    if !head_only {
-        out.extend_from_slice(code);
-        out.extend_from_slice(b" ");
-        out.extend_from_slice(text);
-        out.extend_from_slice(b"\n");
+    if head_only {
+        return 0;
     }
+    out.extend_from_slice(code);
+    out.extend_from_slice(b" ");
+    out.extend_from_slice(text);
+    out.extend_from_slice(b"\n");
+    length
 }
 
 /// RFC 9110 2.5: the version is the highest that this server speaks, not the request's.

@@ -120,7 +120,7 @@ impl Pool {
         // Each member is one thread's, so these are set once.
         let _ = member.thread.set(std::thread::current());
         let _ = member.clock.set(CpuClock::of_this_thread());
-        let mut workspace = Workspace::new(&self.config);
+        let mut workspace = Workspace::new(&self.config, &self.draining);
         let mut ready = Vec::new();
         loop {
             match self.next(me) {
@@ -198,7 +198,6 @@ impl Pool {
         let mut answered = 0;
         workspace.now = Instant::now();
         loop {
-            workspace.draining = self.draining.load(Ordering::Relaxed);
             let expired = std::mem::take(&mut taken.expired);
             let connection = &mut taken.connection;
             let advanced = catch_unwind(AssertUnwindSafe(|| {

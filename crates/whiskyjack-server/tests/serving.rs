@@ -296,7 +296,9 @@ fn what_is_under_way_is_finished_before_a_drained_server_ends() {
     // The idle connection is closed although the only thread is still inside the application.
     assert_eq!(idle.rest(), b"");
     barrier.wait();
-    assert_eq!(slow.response().body, b"answered");
+    let response = slow.response();
+    assert_eq!(response.body, b"answered");
+    assert!(response.head.contains("Connection: close"), "{}", response.head);
     assert_eq!(server.drain(), Ended::Drained);
 }
 

@@ -288,8 +288,8 @@ impl Http1Exchange<'_, '_> {
                 let head_only = self.connection.head.method() == b"HEAD";
                 let mut bytes = Vec::new();
                 let fields = defaults(self.workspace.config, &mut self.workspace.date);
-                write::refusal(&mut bytes, 500, head_only, fields);
-                self.response = Response::Broken { status: 500, bytes: 0 };
+                let body = write::refusal(&mut bytes, 500, head_only, fields) as u64;
+                self.response = Response::Broken { status: 500, bytes: body };
                 match self.connection.output.send_bytes(&self.connection.transport, &bytes) {
                     Ok(()) => Next::Linger,
                     Err(_) => Next::Abort,
@@ -375,8 +375,8 @@ impl Exchange for Http1Exchange<'_, '_> {
         // The peer was not told to go on and may never send its body: the connection can't be used again.
         let uninvited = matches!(self.body, Body::Streaming { invite: true, .. });
         let failed = matches!(self.body, Body::Streaming { failed: true, .. });
-        let asked =
-            Asked::of(&self.connection.head, self.request.persistent && !uninvited && !failed);
+        let persistent = self.request.persistent && !self.workspace.is_draining();
+        let asked = Asked::of(&self.connection.head, persistent && !uninvited && !failed);
         let fields = defaults(self.workspace.config, &mut self.workspace.date);
         let plan = write::response_head(&mut self.workspace.pending, asked, head, length, fields);
         if let Some(dropped) = plan.dropped

@@ -21,6 +21,7 @@ use crate::transport::{Interest, Transport};
 use std::any::Any;
 use std::io;
 use std::mem;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use whiskyjack_proto::body::Decoder;
 use whiskyjack_proto::connection::{Intent, intent};
@@ -38,7 +39,7 @@ pub(crate) struct Workspace<'a> {
     /// when this turn began
     pub(crate) now: Instant,
     /// the server takes nothing new: each response is its connection's last
-    pub(crate) draining: bool,
+    draining: &'a AtomicBool,
     pub(crate) spare: Spare,
     /// a head's memory that no connection uses now
     pub(crate) spare_head: RequestHead,
@@ -48,16 +49,20 @@ pub(crate) struct Workspace<'a> {
 }
 
 impl<'a> Workspace<'a> {
-    pub(crate) fn new(config: &'a Config) -> Workspace<'a> {
+    pub(crate) fn new(config: &'a Config, draining: &'a AtomicBool) -> Workspace<'a> {
         Workspace {
             config,
             now: Instant::now(),
-            draining: false,
+            draining,
             spare: Spare::default(),
             spare_head: RequestHead::default(),
             pending: Vec::new(),
             date: DateCache::default(),
         }
+    }
+
+    fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
     }
 }
 
@@ -309,7 +314,7 @@ impl Connection {
                             head_until = after(workspace.now, workspace.config.head_timeout);
                         }
                         head_until
-                    } else if !workspace.draining {
+                    } else if !workspace.is_draining() {
                         idle_until
                     } else if self.served > 0 {
                         return Ok(Step::On(State::Closed));
@@ -336,7 +341,7 @@ impl Connection {
         self.served += 1;
         let limit = config.requests_per_connection;
         let persistent = intent.persistent
-            && !workspace.draining
+            && !workspace.is_draining()
             && (limit == 0 || self.served < limit)
             && !config.keep_alive.is_zero();
         let request = Request { intent, persistent, begun: workspace.now, whole: workspace.now };
@@ -533,8 +538,8 @@ impl Connection {
         let head_only = head_read && self.head.method() == b"HEAD";
         let mut bytes = Vec::new();
         let fields = defaults(workspace.config, &mut workspace.date);
-        write::refusal(&mut bytes, status, head_only, fields);
-        self.record(workspace, head_read, status, 0, workspace.now, Duration::ZERO);
+        let body = write::refusal(&mut bytes, status, head_only, fields) as u64;
+        self.record(workspace, head_read, status, body, workspace.now, Duration::ZERO);
         match self.output.send_bytes(&self.transport, &bytes) {
             Ok(()) => State::Flushing { next: Next::Linger },
             Err(_) => State::Closed,
