@@ -299,6 +299,7 @@ fn what_is_under_way_is_finished_before_a_drained_server_ends() {
     let response = slow.response();
     assert_eq!(response.body, b"answered");
     assert!(response.head.contains("Connection: close"), "{}", response.head);
+    drop(slow);
     assert_eq!(server.drain(), Ended::Drained);
 }
 
