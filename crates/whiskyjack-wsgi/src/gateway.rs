@@ -272,27 +272,47 @@ impl<'py> Call<'_, 'py> {
         self.finish(None, (is_empty && !is_bodyless).then_some(0))
     }
 
-    /// Sends a file: the kernel does if it is one, else it is read block by block.
+    /// Sends a file, and of it no more than the Content-Length: the kernel does if it is a real one, else it is read block by block.
     fn send_file(&self, wrapper: &Bound<'py, FileWrapper>) -> Result<(), Trouble> {
         let Some(region) = wrapper.get().region(self.py) else {
-            return self.send_items(wrapper);
+            return self.send_blocks(wrapper);
         };
         let sent = self.lease.with(self.py, |exchange, draft| {
             begin(exchange, draft, Some(region.length))?;
-            if exchange.is_bodyless() {
-                return Ok(Sent::Taken);
-            }
-            let length = match draft.head.value(b"Content-Length") {
-                Some(_) => region.length.min(exchange.missing()),
-                None => region.length,
+            let length = match exchange.missing() {
+                // Begun by write() without a length; or nothing is asked for.
+                0 => region.length,
+                missing => region.length.min(missing),
             };
-            if length == 0 {
-                return Ok(Sent::Taken);
+            if length == 0 || exchange.is_bodyless() {
+                return Ok(());
             }
-            Ok::<_, Trouble>(exchange.write_file(region.file.as_fd(), region.offset, length)?)
+            // Nothing comes after it, so that there is nothing to wait for should the server hold much of it.
+            exchange.write_file(region.file.as_fd(), region.offset, length)?;
+            Ok::<_, Trouble>(())
         })?;
         sent?;
         self.finish(None, None)
+    }
+
+    fn send_blocks(&self, wrapper: &Bound<'py, FileWrapper>) -> Result<(), Trouble> {
+        let mut progress = Progress::Sent;
+        if self.is_bodyless()? {
+            return self.finish(None, None);
+        }
+        let mut is_empty = true;
+        for (position, block) in wrapper.try_iter()?.enumerate() {
+            is_empty = false;
+            progress = self.send_piece(&piece(block?, position)?, None)?;
+            if progress != Progress::Sent {
+                break;
+            }
+        }
+        match progress {
+            // What the last block had beyond the Content-Length was not asked for, and is no fault.
+            Progress::Complete => Ok(self.end(None, None).map(drop)?),
+            _ => self.finish(None, is_empty.then_some(0)),
+        }
     }
 
     /// Whether it is known by now that no body may be sent: then the application need not be asked for it.
@@ -310,56 +330,78 @@ impl<'py> Call<'_, 'py> {
         let sent = self.lease.with(self.py, |exchange, draft| {
             begin(exchange, draft, length)?;
             if exchange.is_bodyless() {
-                return Ok(None);
+                return Ok((Progress::Bodyless, Sent::Taken));
             }
-            Ok::<_, Trouble>(Some(send(exchange, piece)?))
+            let before = exchange.missing();
+            let sent = send(exchange, piece)?;
+            let is_complete = before > 0 && exchange.missing() == 0;
+            let progress = if is_complete { Progress::Complete } else { Progress::Sent };
+            Ok::<_, Trouble>((progress, sent))
         })?;
-        match sent? {
-            None => Ok(Progress::Bodyless),
-            Some(Sent::Taken) => Ok(Progress::Sent),
-            Some(Sent::Full) => {
-                wait_writable(self.py, self.lease)??;
-                Ok(Progress::Sent)
-            }
+        let (progress, sent) = sent?;
+        if sent == Sent::Full {
+            wait_writable(self.py, self.lease)??;
         }
+        Ok(progress)
     }
 
-    /// Ends the response. `length` is the whole body's, where it is known.
+    /// Ends the response and holds what was sent against its Content-Length. `length` is the whole body's, where it is known.
     fn finish(
         &self,
         last: Option<&Bound<'py, PyBytes>>,
         length: Option<u64>,
     ) -> Result<(), Trouble> {
-        let (missing, excess, line) = self.lease.with(self.py, |exchange, draft| {
+        let balance = self.end(last, length)?;
+        if balance.excess > 0 {
+            let line = self.lease.with(self.py, |exchange, _| request_line(exchange.head()))?;
+            log::error!(
+                "{line}: the application gave {} bytes more than its Content-Length; they are cut off",
+                balance.excess
+            );
+        }
+        if balance.missing > 0 {
+            return Err(Trouble::Misuse(format!(
+                "the application gave {} bytes less than its Content-Length; the connection is closed",
+                balance.missing
+            )));
+        }
+        Ok(())
+    }
+
+    /// Ends the response.
+    fn end(
+        &self,
+        last: Option<&Bound<'py, PyBytes>>,
+        length: Option<u64>,
+    ) -> Result<Balance, Trouble> {
+        self.lease.with(self.py, |exchange, draft| {
             begin(exchange, draft, length)?;
             let is_bodyless = exchange.is_bodyless();
             match last.filter(|_| !is_bodyless) {
                 Some(last) => send_last(exchange, last)?,
                 None => exchange.write_last(&&b""[..])?,
             }
-            let missing = if is_bodyless { 0 } else { exchange.missing() };
-            let excess = if is_bodyless { 0 } else { exchange.excess() };
-            let line = (excess > 0).then(|| request_line(exchange.head()));
-            Ok::<_, Trouble>((missing, excess, line))
-        })??;
-        if let Some(line) = line {
-            log::error!(
-                "{line}: the application gave {excess} bytes more than its Content-Length; they are cut off"
-            );
-        }
-        if missing > 0 {
-            return Err(Trouble::Misuse(format!(
-                "the application gave {missing} bytes less than its Content-Length; the connection is closed"
-            )));
-        }
-        Ok(())
+            Ok(match is_bodyless {
+                true => Balance { missing: 0, excess: 0 },
+                false => Balance { missing: exchange.missing(), excess: exchange.excess() },
+            })
+        })?
     }
 }
 
+/// How the bytes that were given stand against the Content-Length.
+struct Balance {
+    missing: u64,
+    excess: u64,
+}
+
+/// What came of a piece.
 #[derive(PartialEq, Eq)]
 enum Progress {
     Sent,
-    /// nothing was sent, because there is no body
+    /// it was sent, and with it all that the Content-Length asks for
+    Complete,
+    /// it was not sent, because there is no body
     Bodyless,
 }
 

@@ -1,4 +1,30 @@
 //! The gateway: PEP 3333 over an `Exchange`. The Rust that knows Python objects.
+//!
+//! ```
+//! use pyo3::prelude::*;
+//! use std::sync::Arc;
+//! use whiskyjack_server::exchange::Application;
+//! use whiskyjack_wsgi::{Gateway, HeaderMap, Options};
+//!
+//! # fn main() -> PyResult<()> {
+//! let options = Options {
+//!     root_path: String::new(),
+//!     multithread: true,
+//!     multiprocess: false,
+//!     header_map: HeaderMap::Drop,
+//!     extra: Vec::new(),
+//!     server_software: "example".to_owned(),
+//! };
+//! let gateway = Python::attach(|py| {
+//!     let application = py.import("wsgiref.simple_server")?.getattr("demo_app")?;
+//!     Gateway::new(py, application.unbind(), options)
+//! })?;
+//! // A server takes it as it takes an application that is written in Rust.
+//! let application: Arc<dyn Application> = Arc::new(gateway);
+//! # let _ = application;
+//! # Ok(())
+//! # }
+//! ```
 
 mod environ;
 mod error;

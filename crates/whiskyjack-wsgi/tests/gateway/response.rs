@@ -403,6 +403,23 @@ fn what_is_no_real_file_is_read_by_blocks() {
 }
 
 #[test]
+fn blocks_are_read_within_the_content_length() {
+    let file = file();
+    let program = wrapped(&file, "[('Content-Length', '5')]", "io.BytesIO(b'0123456789')");
+    let memory = program.serve_well(Memory::get("/"));
+    assert_eq!(memory.sent(), b"01234");
+    assert_eq!(logged(), Vec::<String>::new());
+    let program = wrapped(&file, "[('Content-Length', '50')]", "io.BytesIO(b'0123456789')");
+    program.fail(Memory::get("/"));
+}
+
+#[test]
+fn blocks_of_text_are_told_to_their_author() {
+    let (_, line) = wrapped(&file(), "[]", "io.StringIO('text')").fail(Memory::get("/"));
+    assert!(line.contains("item 0 of what the application returned is of type str"), "{line}");
+}
+
+#[test]
 fn a_file_is_closed_after_it_was_sent() {
     for method in ["GET", "HEAD"] {
         for kind in ["io.BytesIO(b'1')", "open(__import__('sys').executable, 'rb')"] {
