@@ -102,6 +102,17 @@ def test_a_connection_may_carry_only_so_many_requests(served: Served) -> None:
         opened.expect_end()
 
 
+@pytest.mark.parametrize("flags", [("--keep-alive", "0"), ("--requests-per-connection", "1")])
+def test_a_connection_that_the_server_ends_is_closed_in_stages(served: Served, flags: tuple[str, str]) -> None:
+    """RFC 9112 9.6: the client may have sent more already, and a reset would cost it the answer."""
+    request = get("/responses/one")
+    with conversation(served("stage:application", *flags).port, request + request[:10]) as opened:
+        answer = opened.read_response()
+        assert answer.closes and answer.body == b"one piece"
+        opened.send(request[10:20], request[20:])
+        opened.expect_end()
+
+
 def test_an_idle_connection_is_closed_after_the_keep_alive_time(served: Served) -> None:
     with conversation(served("stage:application", "--keep-alive", "100ms").port, get("/responses/one")) as opened:
         assert opened.read_response().body == b"one piece"

@@ -39,12 +39,13 @@ def checked(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable
     return CHECKED[theme][name](environ, start_response)
 
 
-_targets: list[str] = []
+_requests: list[str] = []
 
 
 def corpus(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """Reads any request whole and answers it; /seen tells which targets there were."""
-    environ["wsgi.input"].read(-1)
-    _targets.append(environ["RAW_URI"])
+    """Answers any request with what was understood: method, target and the length of the body. /seen lists them all."""
+    length = len(environ["wsgi.input"].read(-1))
+    understood = f"{environ['REQUEST_METHOD']} {environ['RAW_URI']} {length}"
+    _requests.append(understood)
     start_response("200 OK", [("Content-Type", "text/plain")])
-    return ["\n".join(_targets).encode("latin-1") if environ["RAW_URI"] == "/seen" else b"accepted"]
+    return [("\n".join(_requests) if environ["RAW_URI"] == "/seen" else understood).encode("latin-1")]
