@@ -86,7 +86,7 @@ impl Constants {
         dict.set_item(intern!(py, "whiskyjack.client_disconnected"), py.None())?;
         dict.set_item(intern!(py, "whiskyjack.queue_time"), 0.0)?;
         for (key, value) in shown.extra {
-            dict.set_item(key, value)?;
+            dict.set_item(PyString::intern(py, key), value)?;
         }
         Ok(Constants { dict: dict.unbind(), root, header_map: shown.header_map })
     }

@@ -17,6 +17,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PyMemoryView, PyString, PyTuple};
 use std::io;
 use std::os::fd::AsFd;
+use std::panic::{self, AssertUnwindSafe};
 use std::slice;
 use std::sync::atomic::{AtomicU64, Ordering};
 use whiskyjack_proto::head::{RequestHead, ResponseHead};
@@ -201,7 +202,8 @@ impl<'py> Call<'_, 'py> {
         start_response: Bound<'py, PyAny>,
     ) -> Result<(), Trouble> {
         let result = application.call1((environ, start_response))?;
-        let outcome = self.respond(&result);
+        // A panic passes through, but not without close().
+        let outcome = panic::catch_unwind(AssertUnwindSafe(|| self.respond(&result)));
         if let Err(error) = close(&result) {
             let line = self.lease.with(self.py, |exchange, _| request_line(exchange.head()))?;
             log::error!(
@@ -209,7 +211,7 @@ impl<'py> Call<'_, 'py> {
                 traceback(self.py, &error)
             );
         }
-        outcome
+        outcome.unwrap_or_else(|panic| panic::resume_unwind(panic))
     }
 
     fn respond(&self, result: &Bound<'py, PyAny>) -> Result<(), Trouble> {

@@ -2,6 +2,7 @@
 
 use crate::support::{Event, Memory, Program, logged};
 use std::io::Write;
+use std::panic::{self, AssertUnwindSafe};
 use whiskyjack_server::exchange::Failure;
 
 /// An iterable that counts its close() in `seen`, over the items that `items` yields.
@@ -228,6 +229,27 @@ fn close_is_called_where_start_response_never_was() {
     let program = app("return Closing(iter([b'x']))");
     program.fail(Memory::get("/"));
     assert_eq!(program.eval("seen"), "['closed']");
+}
+
+#[test]
+fn a_panic_of_the_server_closes_and_revokes() {
+    let bodies = ["return Closing(iter([b'x']))", "write(b'x')"];
+    for (body, closed) in bodies.into_iter().zip(["1", "0"]) {
+        let program = app(&format!(
+            "
+global kept
+kept = environ['wsgi.input'].read
+write = start_response('200 OK', [])
+{body}
+"
+        ));
+        let mut memory = Memory::get("/");
+        memory.broken = true;
+        let caught = panic::catch_unwind(AssertUnwindSafe(|| program.serve(memory)));
+        assert!(caught.is_err());
+        assert_eq!(program.eval("len(seen)"), closed);
+        program.run("try: kept()\nexcept ValueError: pass\nelse: raise AssertionError");
+    }
 }
 
 #[test]

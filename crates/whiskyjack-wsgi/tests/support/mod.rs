@@ -61,6 +61,8 @@ pub struct Memory {
     pub full: bool,
     /// writes that succeed before the peer goes; `None` for a peer that stays
     pub patience: Option<usize>,
+    /// a write panics
+    pub broken: bool,
 }
 
 impl Memory {
@@ -103,6 +105,7 @@ impl Memory {
             kept: Vec::new(),
             full: false,
             patience: None,
+            broken: false,
         }
     }
 
@@ -237,6 +240,7 @@ impl Exchange for Memory {
         self.head.method() == b"HEAD" || matches!(self.status, 204 | 304)
     }
     fn write(&mut self, piece: &dyn Block) -> Result<Sent, Failure> {
+        assert!(!self.broken, "the exchange is broken");
         let bytes = self.take(piece.bytes())?;
         self.events.push(Event::Write(bytes));
         if !self.full {
