@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import sysconfig
@@ -145,7 +146,8 @@ def _start_embed(start: Start) -> list[str]:
 
 
 def _build_whiskyjack(environment: Environment) -> None:
-    # A release build of the checkout that this file lies in.
+    # A release build of the checkout that this file lies in, apart from what `make` builds for another environment.
+    os.environ.setdefault("CARGO_TARGET_DIR", str(BENCH.parent / "target" / "bench"))
     environment.install("--force-reinstall", "--no-deps", str(BENCH.parent))
 
 
