@@ -172,6 +172,18 @@ def test_a_name_with_an_underscore_cannot_pose_as_another(served: Served, app: s
     assert server.log().lower().count("x_user") == 1, "the drop is logged once a name"
 
 
+def test_names_with_underscores_may_be_refused_or_allowed(served: Served) -> None:
+    request = get("/", "X_User: someone")
+    assert send(served("environs:show", "--header-map", "refuse").port, request).status == 400
+    assert values(served("environs:show", "--header-map", "allow"), request)["HTTP_X_USER"] == "someone"
+
+
+@pytest.mark.parametrize(("flag", "expected"), [("", []), ("an other server", ["an other server"])])
+def test_the_server_field_can_be_set_and_removed(served: Served, flag: str, expected: list[str]) -> None:
+    answer = send(served("environs:show", f"--server-header={flag}").port, get())
+    assert answer.values("Server") == expected
+
+
 @PLAIN_AND_CHECKED
 def test_proxy_never_becomes_http_proxy(served: Served, app: str) -> None:
     assert "HTTP_PROXY" not in values(served(app), get("/", "Proxy: http://wrong.example/"))

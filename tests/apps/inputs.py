@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 import threading
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol
@@ -141,17 +139,14 @@ def count(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[b
     return [str(calls).encode()]
 
 
-def errors(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """Reads, and notes how reading failed in the file that NOTES names."""
+def told(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """Reads, and tells the client and the log how that went."""
+    lengths = f"{environ.get('CONTENT_LENGTH')} {environ.get('wsgi.input_terminated')}"
     try:
-        length = len(environ["wsgi.input"].read(-1))
-        note = f"read {length} bytes"
-    except Exception as error:
-        note = f"{'OSError' if isinstance(error, OSError) else type(error).__name__}: {error}"
-    handle, name = tempfile.mkstemp(dir=os.environ["NOTES"])
-    with os.fdopen(handle, "w") as notes:
-        notes.write(note)
-    os.rename(name, os.path.join(os.environ["NOTES"], "note.txt"))
+        note = f"read {len(environ['wsgi.input'].read(-1))} of {lengths}"
+    except OSError as error:
+        note = f"OSError of {lengths}: {error}"
+    print(f"{environ['QUERY_STRING']}: {note}", file=environ["wsgi.errors"], flush=True)
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [note.encode()]
 
@@ -163,5 +158,5 @@ APPS = {
     "keep": keep,
     "use_kept": use_kept,
     "count": count,
-    "errors": errors,
+    "told": told,
 }
