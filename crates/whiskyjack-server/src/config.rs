@@ -25,14 +25,20 @@ pub struct Config {
     pub head_timeout: Option<Duration>,
     /// without a single byte of a body that should come
     pub body_timeout: Option<Duration>,
+    /// bytes a second that a body must bring on the average, once `body_timeout` has passed; 0 is any
+    pub body_rate: u64,
     /// without a single byte of a response being taken
     pub write_timeout: Option<Duration>,
+    /// bytes a second of a response that must be taken on the average, once `write_timeout` has passed; 0 is any
+    pub write_rate: u64,
     /// between two requests of a connection; zero closes after each response
     pub keep_alive: Duration,
     /// requests that one connection may carry; 0 is any number
     pub requests_per_connection: u64,
     /// connections at once; over it, accepting pauses
     pub connections: usize,
+    /// connections at once from one IP address; one more is closed; 0 is any number
+    pub connections_per_address: usize,
     /// response bytes held for a slow reader before its application waits
     pub high_water: usize,
     /// unread body bytes that are read and thrown away to keep a connection

@@ -12,6 +12,8 @@ pub(crate) struct Output {
     queue: VecDeque<Piece>,
     /// bytes in memory; files do not count
     held: usize,
+    /// bytes that the socket took after it had been full
+    flushed: u64,
 }
 
 impl std::fmt::Debug for Output {
@@ -44,6 +46,11 @@ impl Output {
     /// Bytes held in memory.
     pub(crate) fn held(&self) -> usize {
         self.held
+    }
+
+    /// How many bytes the socket has taken of what had to wait, since the connection began.
+    pub(crate) fn sent_so_far(&self) -> u64 {
+        self.flushed
     }
 
     /// Sends what the socket takes now and keeps the rest.
@@ -166,6 +173,7 @@ impl Output {
     }
 
     fn sent(&mut self, mut sent: usize) {
+        self.flushed += sent as u64;
         while sent > 0 {
             let whole = match self.queue.front_mut() {
                 None => return,

@@ -1,14 +1,18 @@
 //! Parks connections until their socket is ready or their deadline has come, and accepts new ones.
 //! One thread at a time polls; every other touches only the slots, for a few lines under their lock.
 
+use crate::config::Config;
 use crate::deadlines::Deadlines;
+use crate::exchange::Address;
 use crate::http1::Connection;
 use crate::listener::Listener;
 use crate::transport::Interest as Wanted;
 use mio::event::Event;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Registry, Token};
+use std::collections::HashMap;
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::AsRawFd;
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -48,6 +52,8 @@ pub(crate) struct Reactor {
     waker: mio::Waker,
     /// at most so many are open
     connections: usize,
+    /// at most so many of them from one IP address; 0 is any number
+    per_address: usize,
     /// how long a new connection may take to send its first head
     head_timeout: Option<Duration>,
     /// Every connection's place, and the deadlines. Held for a few lines, never while waiting.
@@ -77,6 +83,8 @@ struct Slots {
     slots: Vec<Slot>,
     free: Vec<u32>,
     open: usize,
+    /// how many of them each IP address has; empty where that is not limited
+    addresses: HashMap<IpAddr, usize>,
     deadlines: Deadlines<Key>,
 }
 
@@ -85,6 +93,8 @@ struct Slot {
     generation: u32,
     /// the earliest entry among the deadlines, which may be earlier than what the connection waits for
     armed: Option<Instant>,
+    /// the address that the tenant counts for
+    counted: Option<IpAddr>,
     holds: Holds,
 }
 
@@ -114,11 +124,7 @@ const ACCEPTS: usize = 64;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 impl Reactor {
-    pub(crate) fn new(
-        listeners: Vec<Listener>,
-        connections: usize,
-        head_timeout: Option<Duration>,
-    ) -> io::Result<Reactor> {
+    pub(crate) fn new(listeners: Vec<Listener>, config: &Config) -> io::Result<Reactor> {
         let poll = Poll::new()?;
         let registry = poll.registry().try_clone()?;
         let waker = mio::Waker::new(&registry, WAKER)?;
@@ -135,8 +141,9 @@ impl Reactor {
             poll: Mutex::new(polling),
             registry,
             waker,
-            connections,
-            head_timeout,
+            connections: config.connections.max(1),
+            per_address: config.connections_per_address,
+            head_timeout: config.head_timeout,
             slots: Mutex::default(),
         })
     }
@@ -207,10 +214,23 @@ impl Reactor {
             match listening.listener.accept() {
                 Ok((transport, origin)) => {
                     polling.complained = false;
+                    let counted = match &origin.peer {
+                        Address::Inet(peer) if self.per_address > 0 => {
+                            Some(peer.ip().to_canonical())
+                        }
+                        Address::Inet(_) | Address::Unix(_) => None,
+                    };
+                    if counted
+                        .is_some_and(|address| self.slots().is_full(address, self.per_address))
+                    {
+                        // Closed without a word: an answer would cost what the limit is to save.
+                        log::debug!("closed a connection of {:?}: it has enough", origin.peer);
+                        continue;
+                    }
                     let fd = transport.fd();
                     let deadline = self.head_timeout.map(|timeout| now + timeout);
                     let connection = Box::new(Connection::new(transport, origin, deadline));
-                    let key = self.slots().insert(connection, deadline);
+                    let key = self.slots().insert(connection, deadline, counted);
                     let both = Interest::READABLE | Interest::WRITABLE;
                     let registered = self.registry.register(&mut SourceFd(&fd), key.token(), both);
                     if let Err(error) = registered {
@@ -313,14 +333,33 @@ impl Reactor {
 }
 
 impl Slots {
-    fn insert(&mut self, connection: Box<Connection>, deadline: Option<Instant>) -> Key {
+    /// Whether this address has as many connections as one may.
+    fn is_full(&self, address: IpAddr, most: usize) -> bool {
+        self.addresses.get(&address).is_some_and(|count| *count >= most)
+    }
+
+    fn insert(
+        &mut self,
+        connection: Box<Connection>,
+        deadline: Option<Instant>,
+        counted: Option<IpAddr>,
+    ) -> Key {
+        if let Some(address) = counted {
+            *self.addresses.entry(address).or_default() += 1;
+        }
         let index = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot { generation: 0, armed: None, holds: Holds::Nobody });
+            self.slots.push(Slot {
+                generation: 0,
+                armed: None,
+                counted: None,
+                holds: Holds::Nobody,
+            });
             u32::try_from(self.slots.len() - 1).expect("fewer descriptors exist than u32 counts")
         });
         let slot = &mut self.slots[index as usize];
         let key = Key { index, generation: slot.generation };
         slot.armed = deadline;
+        slot.counted = counted;
         slot.holds = Holds::Parked { connection, wanted: Wanted::Read, deadline };
         if let Some(at) = deadline {
             self.deadlines.push(at, key);
@@ -333,10 +372,19 @@ impl Slots {
         if let Some(slot) = self.tenant(key) {
             slot.holds = Holds::Nobody;
             slot.armed = None;
+            let counted = slot.counted.take();
             // 16 bits are enough to tell a late event, and leave the tokens above for the listeners.
             slot.generation = (slot.generation + 1) & 0xffff;
             self.free.push(key.index);
             self.open -= 1;
+            if let Some(address) = counted
+                && let Some(count) = self.addresses.get_mut(&address)
+            {
+                *count -= 1;
+                if *count == 0 {
+                    self.addresses.remove(&address);
+                }
+            }
         }
     }
 

@@ -45,7 +45,7 @@ impl Server {
         application: Arc<dyn Application>,
     ) -> io::Result<Server> {
         let addresses = listeners.iter().map(|listener| listener.local().clone()).collect();
-        let reactor = Reactor::new(listeners, config.connections.max(1), config.head_timeout)?;
+        let reactor = Reactor::new(listeners, &config)?;
         let pool = Arc::new(Pool::new(config, reactor));
         Ok(Server { pool, application, addresses })
     }

@@ -6,6 +6,7 @@ mod support;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
+use std::time::Duration;
 use support::{Answer, body, config, head, serve};
 use whiskyjack_server::exchange::{Application, Exchange, Failure, Sent};
 use whiskyjack_server::server::Ended;
@@ -315,4 +316,34 @@ fn more_connections_than_allowed_wait_and_are_not_reset() {
     for peer in &mut peers {
         assert_eq!(peer.response().body, b"/x");
     }
+}
+
+#[test]
+fn one_address_has_no_more_connections_than_it_may() {
+    let mut few = config(1);
+    few.connections_per_address = 2;
+    let server = serve(few, echo_path());
+    let mut kept = [server.connect(), server.connect()];
+    for peer in &mut kept {
+        peer.send("GET /x HTTP/1.1\r\nHost: test\r\n\r\n");
+        assert_eq!(peer.response().body, b"/x");
+    }
+    assert_eq!(server.connect().rest(), b"");
+    kept[0].send("GET /y HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
+    assert_eq!(kept[0].response().body, b"/y");
+    assert_eq!(kept[0].rest(), b"");
+    assert_eq!(server.ask("/z").body, b"/z");
+}
+
+#[test]
+fn a_body_that_drips_is_given_up_although_it_never_stalls() {
+    let mut strict = config(1);
+    // Nothing is earned by single bytes, so the first deadline stands however often they come.
+    strict.body_rate = u64::MAX;
+    strict.body_timeout = Some(Duration::from_millis(50));
+    let server = serve(strict, echo_body());
+    let mut peer = server.connect();
+    peer.send("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 100000000\r\n\r\n");
+    peer.drip_until_answered();
+    assert_eq!(peer.response().status, 408);
 }

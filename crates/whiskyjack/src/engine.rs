@@ -35,10 +35,13 @@ pub fn config(
         streaming_uploads: settings.streaming_uploads,
         head_timeout: settings.head_timeout.0,
         body_timeout: settings.body_timeout.0,
+        body_rate: settings.min_body_rate.bytes(),
         write_timeout: settings.write_timeout.0,
+        write_rate: settings.min_write_rate.bytes(),
         keep_alive: settings.keep_alive,
         requests_per_connection: settings.requests_per_connection.number() as u64,
         connections,
+        connections_per_address: settings.limit_connections_per_address.number(),
         high_water: settings.high_water.length(),
         drain: settings.drain.bytes(),
         graceful_timeout: settings.graceful_timeout,
@@ -99,7 +102,7 @@ mod tests {
         assert_eq!(config.keep_alive.as_secs(), 65);
         assert_eq!(config.head.head, 65_536);
         assert_eq!(config.body.body, 1 << 30);
-        assert_eq!(config.body_in_memory, 524_288);
+        assert_eq!(config.body_in_memory, 131_072);
     }
 
     #[test]

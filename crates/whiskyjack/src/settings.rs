@@ -177,6 +177,10 @@ settings! {
     /// Connections open at once; over it, new ones wait in the backlog.
     limit_connections: Whole<1, 1_000_000> = "10000", "limit-connections", "COUNT", Concurrency;
 
+    /// Connections open at once from one IP address; one more is closed. 0 is any number, as behind a proxy it must be.
+    limit_connections_per_address: Whole<0, 1_000_000> =
+        "0", "limit-connections-per-address", "COUNT", Concurrency;
+
     /// Requests that one connection may carry; 0 is any number.
     requests_per_connection: Whole<0, { usize::MAX }> = "0", "requests-per-connection", "COUNT", Concurrency;
 
@@ -189,8 +193,14 @@ settings! {
     /// How long the body of a request may stall; 0 is for ever.
     body_timeout: Timeout = "30s", "body-timeout", "DURATION", Timeouts;
 
+    /// Bytes a second that the body of a request must bring on average, counted once body-timeout has passed; 0 is any.
+    min_body_rate: Size<0, 0x4000_0000> = "240", "min-body-rate", "SIZE", Timeouts;
+
     /// How long a client may take none of a response; 0 is for ever.
     write_timeout: Timeout = "60s", "write-timeout", "DURATION", Timeouts;
+
+    /// Bytes a second of a response that a client must take on average, counted once write-timeout has passed; 0 is any.
+    min_write_rate: Size<0, 0x4000_0000> = "240", "min-write-rate", "SIZE", Timeouts;
 
     /// How long requests under way may take to finish after a stop was asked for.
     graceful_timeout: Duration = "30s", "graceful-timeout", "DURATION", Timeouts;
@@ -217,7 +227,7 @@ settings! {
     limit_request_trailers: Size<0, 0x100_0000> = "8k", "limit-request-trailers", "SIZE", Limits;
 
     /// How much of a request's body is held in memory; the rest goes to an unnamed temporary file.
-    body_in_memory: Size<0, 0x4000_0000> = "512k", "body-in-memory", "SIZE", Limits;
+    body_in_memory: Size<0, 0x4000_0000> = "128k", "body-in-memory", "SIZE", Limits;
 
     /// How much of a response is held for a slow client before the application waits for it.
     high_water: Size<1, 0x4000_0000> = "1M", "high-water", "SIZE", Limits;

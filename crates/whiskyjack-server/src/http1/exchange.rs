@@ -1,6 +1,6 @@
 //! A request on an HTTP/1.1 connection and the response to it.
 
-use super::{Body, Cache, Connection, Next, Request, State, Workspace, defaults};
+use super::{Body, Cache, Connection, Next, Pace, Request, State, Workspace, defaults};
 use crate::exchange::{Application, Block, Exchange, Failure, Origin, Sent, Upload};
 use crate::input::Filled;
 use crate::output::Framed;
@@ -235,7 +235,7 @@ impl Http1Exchange<'_, '_> {
             self.request.begun,
             self.queued,
         );
-        State::Flushing { next }
+        self.connection.flushing(self.workspace, next)
     }
 
     fn end(&mut self) -> Next {
@@ -467,8 +467,9 @@ impl Exchange for Http1Exchange<'_, '_> {
 
     fn wait_writable(&mut self) -> Result<(), Failure> {
         let Connection { output, transport, .. } = &mut *self.connection;
-        let low_water = self.workspace.config.high_water / 2;
-        let timeout = self.workspace.config.write_timeout;
+        let config = self.workspace.config;
+        let low_water = config.high_water / 2;
+        let pace = Pace { since: Instant::now(), base: output.sent_so_far() };
         while output.held() > low_water {
             match output.flush(transport) {
                 Ok(true) => break,
@@ -476,6 +477,10 @@ impl Exchange for Http1Exchange<'_, '_> {
                 Ok(false) => {}
                 Err(error) => return Err(Failure::Disconnected(error)),
             }
+            let now = Instant::now();
+            let sent = output.sent_so_far();
+            let until = pace.deadline(now, sent, config.write_timeout, config.write_rate);
+            let timeout = until.map(|until| until.saturating_duration_since(now));
             match transport.wait(Interest::Write, timeout) {
                 Ok(true) => {}
                 Ok(false) => {

@@ -124,7 +124,7 @@ enum State {
     /// The application can be called.
     Ready { request: Request, body: Body },
     /// The response is made; the socket has not taken all of it.
-    Flushing { next: Next },
+    Flushing { next: Next, pace: Pace },
     /// The rest of a body that the application did not read is thrown away, to keep the connection.
     Discarding { decoder: Decoder, left: u64, until: Option<Instant> },
     /// Nothing more is sent; what the peer still sends is thrown away, so that it reads our last response (RFC 9112 9.6).
@@ -258,7 +258,7 @@ impl Connection {
                     self.collect(workspace, &mut reads, request, decoder, spool, until)
                 }
                 ready @ State::Ready { .. } => Ok(Step::Stop(ready, Turn::Call)),
-                State::Flushing { next } => self.flush(workspace, next),
+                State::Flushing { next, pace } => self.flush(workspace, next, pace),
                 State::Discarding { decoder, left, until } => {
                     self.discard(workspace, &mut reads, decoder, left, until)
                 }
@@ -406,7 +406,11 @@ impl Connection {
             *reads -= 1;
             match self.fill(workspace)? {
                 Filled::All(_) | Filled::Some(_) => {
-                    until = after(workspace.now, workspace.config.body_timeout);
+                    let config = workspace.config;
+                    let pace = Pace { since: request.begun, base: 0 };
+                    let read = spool.length() + self.input.bytes().len() as u64;
+                    until =
+                        pace.deadline(workspace.now, read, config.body_timeout, config.body_rate);
                 }
                 Filled::End => {
                     log::debug!("{:?} left in the middle of a request's body", self.origin.peer);
@@ -421,10 +425,12 @@ impl Connection {
         }
     }
 
-    fn flush(&mut self, workspace: &mut Workspace<'_>, next: Next) -> io::Result<Step> {
+    fn flush(&mut self, workspace: &mut Workspace<'_>, next: Next, pace: Pace) -> io::Result<Step> {
         if !self.output.flush(&self.transport)? {
-            let until = after(workspace.now, workspace.config.write_timeout);
-            let state = State::Flushing { next };
+            let config = workspace.config;
+            let sent = self.output.sent_so_far();
+            let until = pace.deadline(workspace.now, sent, config.write_timeout, config.write_rate);
+            let state = State::Flushing { next, pace };
             return Ok(Step::Stop(state, Turn::Park(Interest::Write, until)));
         }
         Ok(Step::On(match next {
@@ -450,6 +456,11 @@ impl Connection {
         }))
     }
 
+    fn flushing(&self, workspace: &Workspace<'_>, next: Next) -> State {
+        let pace = Pace { since: workspace.now, base: self.output.sent_so_far() };
+        State::Flushing { next, pace }
+    }
+
     fn discard(
         &mut self,
         workspace: &mut Workspace<'_>,
@@ -462,14 +473,14 @@ impl Connection {
             while !self.input.is_empty() {
                 let Ok(step) = decoder.decode(self.input.bytes()) else {
                     // Its response has been sent: there is nothing to answer this fault with.
-                    return Ok(Step::On(State::Flushing { next: Next::Linger }));
+                    return Ok(Step::On(self.flushing(workspace, Next::Linger)));
                 };
                 self.input.consume(step.consumed);
                 if step.done {
-                    return Ok(Step::On(State::Flushing { next: Next::Request }));
+                    return Ok(Step::On(self.flushing(workspace, Next::Request)));
                 }
                 let Some(rest) = left.checked_sub(step.consumed as u64) else {
-                    return Ok(Step::On(State::Flushing { next: Next::Linger }));
+                    return Ok(Step::On(self.flushing(workspace, Next::Linger)));
                 };
                 left = rest;
                 if step.consumed == 0 {
@@ -541,7 +552,7 @@ impl Connection {
         let body = write::refusal(&mut bytes, status, head_only, fields) as u64;
         self.record(workspace, head_read, status, body, workspace.now, Duration::ZERO);
         match self.output.send_bytes(&self.transport, &bytes) {
-            Ok(()) => State::Flushing { next: Next::Linger },
+            Ok(()) => self.flushing(workspace, Next::Linger),
             Err(_) => State::Closed,
         }
     }
@@ -568,6 +579,33 @@ impl Connection {
                 queued,
             });
         }
+    }
+}
+
+/// Since when bytes should move, and how many had moved before.
+#[derive(Clone, Copy, Debug)]
+struct Pace {
+    since: Instant,
+    base: u64,
+}
+
+impl Pace {
+    /// When a peer that moves nothing more is too slow: it stalls for `timeout`, or falls below `rate` bytes a second,
+    /// counted once `timeout` has passed. `moved` is the count of all bytes so far.
+    fn deadline(
+        self,
+        now: Instant,
+        moved: u64,
+        timeout: Option<Duration>,
+        rate: u64,
+    ) -> Option<Instant> {
+        let timeout = timeout?;
+        let stalled = now + timeout;
+        if rate == 0 {
+            return Some(stalled);
+        }
+        let earned = Duration::from_secs((moved - self.base) / rate);
+        Some(self.since.checked_add(timeout + earned).map_or(stalled, |slow| slow.min(stalled)))
     }
 }
 

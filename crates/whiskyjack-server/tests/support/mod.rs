@@ -1,7 +1,7 @@
 //! Starts servers and speaks with them. The only place in these tests that opens sockets.
 
 use socket2::{Domain, Socket, Type};
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -27,10 +27,13 @@ pub fn config(threads: usize) -> Config {
         streaming_uploads: false,
         head_timeout: Some(PATIENCE),
         body_timeout: Some(PATIENCE),
+        body_rate: 240,
         write_timeout: Some(PATIENCE),
+        write_rate: 240,
         keep_alive: PATIENCE,
         requests_per_connection: 0,
         connections: 1000,
+        connections_per_address: 0,
         high_water: 1 << 20,
         drain: 64 << 10,
         graceful_timeout: PATIENCE,
@@ -103,6 +106,21 @@ impl Peer {
 
     pub fn end_writing(&mut self) {
         self.stream.shutdown(Shutdown::Write).unwrap();
+    }
+
+    /// Sends one byte after the other until something comes back.
+    pub fn drip_until_answered(&mut self) {
+        self.stream.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
+        let mut block = [0; 1024];
+        let count = loop {
+            self.send(b"x");
+            match self.stream.read(&mut block) {
+                Ok(count) => break count,
+                Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+            }
+        };
+        self.unread.extend_from_slice(&block[..count]);
+        self.stream.set_read_timeout(Some(PATIENCE)).unwrap();
     }
 
     /// The next response, which must say its body's length or be chunked.
