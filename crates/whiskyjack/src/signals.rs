@@ -4,6 +4,7 @@
 use crate::sockets::SocketFiles;
 use crate::sys;
 use pyo3::prelude::*;
+use pyo3::types::{IntoPyDict, PyCFunction};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::io;
@@ -26,6 +27,26 @@ pub fn interrupt_imports(py: Python<'_>) -> PyResult<()> {
     for signal in [SIGINT, SIGTERM] {
         module.call_method1("signal", (signal, &interrupt))?;
     }
+    Ok(())
+}
+
+/// A process that the application forks must not have our handlers: nobody waits there for what they tell, and it could
+/// not be terminated.
+fn release_children(py: Python<'_>) -> PyResult<()> {
+    let release = PyCFunction::new_closure(py, None, None, |arguments, _| {
+        let py = arguments.py();
+        let module = py.import("signal")?;
+        for signal in [SIGINT, SIGTERM] {
+            let mut handler = module.call_method1("getsignal", (signal,))?;
+            if signal == SIGINT && handler.eq(module.getattr("SIG_DFL")?)? {
+                handler = module.getattr("default_int_handler")?;
+            }
+            module.call_method1("signal", (signal, handler))?;
+        }
+        Ok::<(), PyErr>(())
+    })?;
+    let keywords = [("after_in_child", release)].into_py_dict(py)?;
+    py.import("os")?.getattr("register_at_fork")?.call((), Some(&keywords))?;
     Ok(())
 }
 
@@ -96,6 +117,7 @@ impl Watch {
         let restore = module.getattr("SIG_SETMASK")?;
         module.call_method1("pthread_sigmask", (restore, before))?;
         let signals = registered?;
+        release_children(py)?;
         thread::Builder::new().name("signals".into()).spawn(move || self.run(signals))?;
         // One that came before is an exception by now.
         py.check_signals()

@@ -10,7 +10,7 @@ use crate::signals::{self, Ending, Watch};
 use crate::sockets::{self, Bound, SocketFiles};
 use crate::sys;
 use crate::traceback;
-use crate::values::Underscores;
+use crate::values::{Output, Underscores, absolute};
 use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::prelude::*;
 use std::env;
@@ -29,6 +29,8 @@ pub enum Error {
     Address(sockets::Error),
     /// there is no application
     Application(application::Error),
+    /// the access log cannot be opened
+    AccessLog(Output, io::Error),
     /// the operating system refuses something
     System(&'static str, io::Error),
     /// Python refuses something, with its traceback
@@ -41,7 +43,7 @@ impl Error {
     /// The exit code that says it.
     pub fn code(&self) -> i32 {
         match self {
-            Error::System(..) | Error::Python(_) => 1,
+            Error::AccessLog(..) | Error::System(..) | Error::Python(_) => 1,
             Error::Address(_) => 3,
             Error::Application(application::Error::Interrupted) | Error::Interrupted => {
                 signals::INTERRUPTED
@@ -63,6 +65,9 @@ impl fmt::Display for Error {
         match self {
             Error::Address(error) => error.fmt(f),
             Error::Application(error) => error.fmt(f),
+            Error::AccessLog(output, error) => {
+                write!(f, "cannot write the access log to {output}: {error}")
+            }
             Error::System(doing, error) => write!(f, "{doing}: {error}"),
             Error::Python(traceback) => f.write_str(traceback.trim_end()),
             Error::Interrupted => f.write_str("interrupted"),
@@ -76,7 +81,8 @@ impl std::error::Error for Error {}
 pub fn load(py: Python<'_>, settings: &Settings) -> Result<Loaded, Error> {
     let directory = env::current_dir();
     let directory = directory.map_err(|error| Error::System("no current directory", error))?;
-    let loaded = application::load(py, settings.app.as_ref(), &directory, &settings.pythonpath);
+    let pythonpath: Vec<_> = settings.pythonpath.iter().map(|path| absolute(path)).collect();
+    let loaded = application::load(py, settings.app.as_ref(), &directory, &pythonpath);
     loaded.map_err(Error::Application)
 }
 
@@ -144,7 +150,7 @@ fn open_access_log(settings: &Settings) -> Result<Option<Arc<dyn Observer>>, Err
     let Some(output) = &settings.access_log else { return Ok(None) };
     match AccessLog::open(output) {
         Ok(log) => Ok(Some(Arc::new(log))),
-        Err(error) => Err(Error::System("cannot open the access log", error)),
+        Err(error) => Err(Error::AccessLog(output.clone(), error)),
     }
 }
 
