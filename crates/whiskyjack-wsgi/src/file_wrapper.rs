@@ -1,12 +1,11 @@
 //! `wsgi.file_wrapper`: an iterable over a file's blocks, and what tells whether the kernel may send the file itself.
 
+use crate::raw;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
-use std::fs::File;
-use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 /// What an application returns to have a file sent: `environ["wsgi.file_wrapper"](file, block_size)`.
 #[pyclass(frozen, module = "whiskyjack")]
@@ -82,7 +81,7 @@ impl FileWrapper {
         let descriptor =
             file.call_method0(pyo3::intern!(py, "fileno")).ok()?.extract::<i32>().ok()?;
         let offset = file.call_method0(pyo3::intern!(py, "tell")).ok()?.extract::<u64>().ok()?;
-        let file = duplicate(descriptor).ok()?;
+        let file = raw::duplicate(descriptor).ok()?;
         let metadata = file.metadata().ok()?;
         metadata.is_file().then(|| Region {
             offset,
@@ -90,16 +89,6 @@ impl FileWrapper {
             file: file.into(),
         })
     }
-}
-
-fn duplicate(descriptor: i32) -> io::Result<File> {
-    if descriptor < 0 {
-        return Err(io::Error::from_raw_os_error(libc::EBADF));
-    }
-    // SAFETY: the descriptor is not -1, and it is borrowed for the duplication alone. Should another thread close it at
-    // this moment, the duplicate is of another file or there is none; the kernel does not mind.
-    let borrowed = unsafe { BorrowedFd::borrow_raw(descriptor) };
-    Ok(File::from(borrowed.try_clone_to_owned()?))
 }
 
 /// The file of the `io` module whose own `read` this object's `read` is. An object that has a `fileno()` may still read

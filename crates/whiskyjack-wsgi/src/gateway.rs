@@ -11,6 +11,7 @@ use crate::environ::{Constants, HeaderMap, Shown, Unfit};
 use crate::error;
 use crate::file_wrapper::FileWrapper;
 use crate::lease::{Draft, Lease};
+use crate::raw;
 use crate::start_response::{StartResponse, send, send_last, type_name, wait_writable};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -149,17 +150,7 @@ impl Application for Gateway {
     }
 
     fn wait(&self, wait: &mut dyn FnMut()) {
-        struct Carried<'a>(&'a mut dyn FnMut());
-        // SAFETY: `detach` calls its closure on this very thread. It asks for Send to keep what is bound to the attachment
-        // out of it, and the server, whose closure this is, knows no Python.
-        unsafe impl Send for Carried<'_> {}
-        let carried = Carried(wait);
-        Python::attach(|py| {
-            py.detach(move || {
-                let carried = carried;
-                (carried.0)();
-            });
-        });
+        Python::attach(|py| raw::detached(py, wait));
     }
 }
 

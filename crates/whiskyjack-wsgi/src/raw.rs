@@ -1,10 +1,13 @@
-//! The few raw C-API calls of the hot path, each behind a safe function.
+//! The few raw calls that the gateway needs, of the C-API on the hot path mostly, each behind a safe function.
 
 use pyo3::buffer::PyBuffer;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::string::PyStringData;
 use pyo3::types::{PyDict, PyString};
+use std::fs::File;
+use std::io;
+use std::os::fd::BorrowedFd;
 use std::ptr::{self, NonNull};
 
 /// A str whose code points are these bytes: PEP 3333's native string.
@@ -65,4 +68,28 @@ pub(crate) fn write_front(_: Python<'_>, buffer: &PyBuffer<u8>, bytes: &[u8]) ->
     // memory, and `bytes`, which Python can't write to, is no part of it. What other threads do to it is the application's care.
     unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), memory.cast::<u8>().as_ptr(), count) };
     count
+}
+
+/// Runs something that may wait, detached from Python.
+pub(crate) fn detached(py: Python<'_>, wait: &mut dyn FnMut()) {
+    struct Carried<'a>(&'a mut dyn FnMut());
+    // SAFETY: `detach` calls its closure on this very thread. It asks for Send to keep what is bound to the attachment
+    // out of it, and the server, whose closure this is, knows no Python.
+    unsafe impl Send for Carried<'_> {}
+    let carried = Carried(wait);
+    py.detach(move || {
+        let carried = carried;
+        (carried.0)();
+    });
+}
+
+/// A descriptor of our own for the file that Python's number stands for. Fails if it stands for none.
+pub(crate) fn duplicate(descriptor: i32) -> io::Result<File> {
+    if descriptor < 0 {
+        return Err(io::Error::from_raw_os_error(libc::EBADF));
+    }
+    // SAFETY: the descriptor is not -1, and it is borrowed for the duplication alone. Should another thread close it at
+    // this moment, the duplicate is of another file or there is none; the kernel does not mind.
+    let borrowed = unsafe { BorrowedFd::borrow_raw(descriptor) };
+    Ok(File::from(borrowed.try_clone_to_owned()?))
 }
