@@ -12,6 +12,7 @@ pub mod settings;
 pub mod signals;
 pub mod sockets;
 pub mod sources;
+pub mod spec;
 mod sys;
 pub mod traceback;
 pub mod values;

@@ -1,8 +1,8 @@
 //! Every setting once: name, type, default, help and group. The only room that names a default.
 //! Knows not where a value comes from: `sources` does.
 
-use crate::application::Spec;
 use crate::sockets::Bind;
+use crate::spec::Spec;
 use crate::values::{
     FieldText, Level, Output, Owner, Permissions, RootPath, Shape, Size, Timeout, Underscores,
     Value, Whole,
