@@ -28,7 +28,7 @@ def until_empty(piece: Callable[[], bytes]) -> list[bytes]:
 
 def into_buffers(body: Readable) -> list[bytes]:
     pieces = []
-    buffer = bytearray(7)
+    buffer = bytearray(701)
     while count := body.readinto(buffer):
         pieces.append(bytes(buffer[:count]))
     return pieces
