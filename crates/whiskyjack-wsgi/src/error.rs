@@ -71,11 +71,16 @@ fn number(error: &io::Error) -> i32 {
 
 /// Whether an exception is what [`read_error`] or [`write_error`] made of this fault.
 pub(crate) fn is_of(py: Python<'_>, error: &PyErr, fault: &io::Error) -> bool {
+    let number = number(fault);
+    if number == libc::ECONNRESET {
+        // The application may have connections of its own, which break too.
+        return error.is_instance_of::<ClientDisconnected>(py);
+    }
     error.is_instance_of::<PyOSError>(py)
         && error
             .value(py)
             .getattr(pyo3::intern!(py, "errno"))
-            .is_ok_and(|found| found.eq(number(fault)).unwrap_or(false))
+            .is_ok_and(|found| found.eq(number).unwrap_or(false))
 }
 
 /// The exception for an object of a request that is used after it.
