@@ -172,7 +172,7 @@ settings! {
     unix_socket_owner: Option<Owner> = "", "unix-socket-owner", "OWNER", Addresses;
 
     /// Threads that run the application. A thread costs next to nothing until the application blocks.
-    threads: Whole<1, 65_535> = "8", "threads" / 't', "COUNT", Concurrency;
+    threads: Whole<1, 65_535> = "8", "threads", "COUNT", Concurrency;
 
     /// Connections open at once; over it, new ones wait in the backlog.
     limit_connections: Whole<1, 1_000_000> = "10000", "limit-connections", "COUNT", Concurrency;
