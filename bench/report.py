@@ -70,10 +70,15 @@ class Report:
     commit: str
     machine: str
     python: str
+    # processes that wanted a core before we began (the one-minute load average)
+    load: float
     rounds: int
     seconds: float
     tables: list[Table]
 
+
+# Over this load, others take the cores from server and load generator.
+QUIET = 0.5
 
 _HEAD = ("server", "requests/s", "CPU µs", "p50 ms", "p99 ms", "PSS MB")
 
@@ -85,6 +90,8 @@ def as_text(report: Report) -> str:
         f"{report.rounds} round(s) of {report.seconds:g} s, medians; CPU µs is user and system time of all\n"
         "of the server's processes for one request\n"
     ]
+    if report.load > QUIET:
+        parts.append(f"other processes were busy (load {report.load:.1f}): compare the rows of a table, no more\n")
     for table in report.tables:
         lines = [_HEAD, *(_cells(row) for row in table.sorted_rows())]
         widths = [max(len(line[column]) for line in lines if len(line) > 2) for column in range(6)]
