@@ -379,6 +379,50 @@ def test_hop_by_hop_fields_of_the_application_are_dropped_and_logged(served: Ser
     server.wait_for_log(f"(?i){name}")
 
 
+def test_every_hop_by_hop_field_that_is_dropped_is_named(serve: Serve) -> None:
+    server = serve("stage:application")
+    query = urlencode([("status", "200 OK"), ("Keep-Alive", "1"), ("Upgrade", "h2c"), ("body", "text")])
+    for _ in range(3):
+        assert send(server.port, get(f"/responses/asked?{query}")).body == b"text"
+    for name in ["Keep-Alive", "Upgrade"]:
+        server.wait_for_log(f"(?i)field.*{name}")
+        assert count_of(server, f"(?i){name}") == 1, "one log line a name"
+
+
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [
+        ("list_subclass", b"from its iterator"),
+        ("subclasses", b"subclassed"),
+        ("indexed", b"012"),
+        ("keywords", b"by keyword"),
+        ("other_thread", b"the body"),
+        ("both_ways", b"began the body"),
+        ("changes_fields", b"changed"),
+        ("asks_itself", b"it said: one piece"),
+        ("fails_after_the_last_byte", b"whole"),
+        ("piped", b"through a pipe"),
+        ("zipped", b"unzipped" * 1000),
+    ],
+)
+@pytest.mark.parametrize("flags", [(), ("--streaming-uploads",)])
+def test_unusual_applications_are_served_too(served: Served, name: str, body: bytes, flags: tuple[str, ...]) -> None:
+    server = served("stage:application", "--threads", "4", *flags)
+    answer = send(server.port, post(f"/odd/{name}", b"the body"))
+    assert (answer.status, answer.body) == (200, body), server.log()
+    assert answer.value("X-Late") is None
+
+
+def test_what_an_application_kept_cannot_touch_a_later_response(serve: Serve) -> None:
+    server = serve("stage:application", "--threads", "1")
+    with conversation(server.port, get("/odd/keep") + get("/odd/use_kept") + get("/responses/one")) as opened:
+        assert opened.read_response().body == b"kept"
+        answer = opened.read_response()
+        assert answer.body == b"ValueError ValueError ValueError"
+        assert answer.value("X-Mixed-Up") is None
+        assert opened.read_response().body == b"one piece"
+
+
 # Content-Length
 
 

@@ -10,6 +10,7 @@ import closing
 import files
 import inputs
 import misuse
+import odd
 import responses
 import slow
 
@@ -21,6 +22,7 @@ THEMES: dict[str, dict[str, Callable[..., Any]]] = {
     "files": files.APPS,
     "inputs": inputs.APPS,
     "misuse": misuse.APPS,
+    "odd": odd.APPS,
     "responses": responses.APPS,
     "slow": slow.APPS,
 }
