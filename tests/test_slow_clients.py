@@ -133,6 +133,30 @@ def test_a_quick_request_that_came_with_a_blocking_one_does_not_wait_for_it(serv
         assert held.read_response().body == b"held"
 
 
+def test_a_body_that_came_while_the_application_was_busy_is_read_at_once(serve: Serve) -> None:
+    """All of it lies in the kernel, so no event of the socket will tell of it: whoever comes back must see to it."""
+    # without a deadline that would wake somebody by chance
+    never = ["--head-timeout", "0", "--body-timeout", "0", "--write-timeout", "0", "--keep-alive", "1h"]
+    server = serve("stage:application", "--threads", "4", *never)
+    for length in [1_200_000, 1_500_000, 2_000_000] * 5:
+        with conversation(server.port) as opened:
+            # the first body makes the kernel give the connection a buffer that holds the second
+            opened.send(post("/slow/length", b"x" * 30_000_000))
+            assert opened.read_response().body == b"30000000"
+            opened.send(get("/slow/nap?before") + post("/slow/length", b"x" * length))
+            assert opened.read_response().body == b"before"
+            assert opened.read_response().body == str(length).encode()
+
+
+def test_a_deadline_that_another_thread_sets_is_kept(serve: Serve) -> None:
+    """The leader may wait already, for a later one, when a thread that was held up gives its connection back."""
+    server = serve("stage:application", "--threads", "4", "--keep-alive", "100ms", "--head-timeout", "1h")
+    for number in range(10):
+        with conversation(server.port, get(f"/slow/nap?{number}")) as opened:
+            assert opened.read_response().body == b"%d" % number
+            opened.expect_end()
+
+
 def test_connections_over_the_limit_wait_and_are_served_in_their_turn(serve: Serve) -> None:
     server = serve("stage:application", "--limit-connections", "2")
     first = conversation(server.port, get("/responses/one"))
