@@ -11,6 +11,8 @@ mod output;
 mod pool;
 mod reactor;
 pub mod server;
+#[cfg(test)]
+mod simulation;
 mod spool;
 mod sys;
 mod transport;

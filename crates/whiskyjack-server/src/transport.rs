@@ -6,7 +6,7 @@ use socket2::{SockRef, Socket};
 use std::io::{self, IoSlice, Read};
 use std::mem::MaybeUninit;
 use std::net::Shutdown;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::time::{Duration, Instant};
 
 /// A connected, non-blocking byte stream.
@@ -14,6 +14,9 @@ use std::time::{Duration, Instant};
 pub(crate) enum Transport {
     Tcp(Socket),
     Unix(Socket),
+    /// What a simulation plays.
+    #[cfg(test)]
+    Scripted(crate::simulation::Wire),
 }
 
 /// What a connection waits for.
@@ -33,6 +36,8 @@ impl Transport {
     fn socket(&self) -> &Socket {
         match self {
             Transport::Tcp(socket) | Transport::Unix(socket) => socket,
+            #[cfg(test)]
+            Transport::Scripted(_) => panic!("a script has no socket"),
         }
     }
 
@@ -42,6 +47,10 @@ impl Transport {
 
     /// Reads what is there; 0 is the end.
     pub(crate) fn read(&self, into: &mut [u8]) -> io::Result<usize> {
+        #[cfg(test)]
+        if let Transport::Scripted(wire) = self {
+            return wire.read(into);
+        }
         retry(|| {
             let mut socket = self.socket();
             socket.read(into)
@@ -50,6 +59,10 @@ impl Transport {
 
     /// Writes what the socket takes, in one system call.
     pub(crate) fn write(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        #[cfg(test)]
+        if let Transport::Scripted(wire) = self {
+            return wire.write(pieces);
+        }
         retry(|| match pieces {
             [one] => self.socket().send_with_flags(one, NO_SIGNAL),
             many => self.socket().send_vectored_with_flags(many, NO_SIGNAL),
@@ -91,6 +104,10 @@ impl Transport {
 
     /// Waits until the socket is ready or the time is up (`false`).
     pub(crate) fn wait(&self, interest: Interest, timeout: Option<Duration>) -> io::Result<bool> {
+        #[cfg(test)]
+        if let Transport::Scripted(wire) = self {
+            return wire.wait(interest);
+        }
         let until = timeout.map(|timeout| Instant::now() + timeout);
         let flags = match interest {
             Interest::Read => PollFlags::IN,
@@ -112,6 +129,10 @@ impl Transport {
 
     /// Whether the peer has ended its side or broken the connection. Never waits.
     pub(crate) fn is_ended(&self) -> bool {
+        #[cfg(test)]
+        if let Transport::Scripted(wire) = self {
+            return wire.is_ended();
+        }
         match SockRef::from(self.socket()).peek(&mut [MaybeUninit::uninit()]) {
             Ok(0) => true,
             Ok(_) => false,
@@ -123,22 +144,24 @@ impl Transport {
 
     /// Says that nothing more will be sent, and leaves the other direction open.
     pub(crate) fn end_writing(&self) {
+        #[cfg(test)]
+        if let Transport::Scripted(wire) = self {
+            return wire.end_writing();
+        }
         // Fails only where the peer is gone already.
         let _ = self.socket().shutdown(Shutdown::Write);
     }
 
     /// Makes the close that follows an abortive one (RST), which no peer can take for a complete response.
     pub(crate) fn abort(&self) {
+        #[cfg(test)]
+        if let Transport::Scripted(wire) = self {
+            return wire.abort();
+        }
         if let Transport::Tcp(socket) = self {
             // Fails only where the peer is gone already.
             let _ = socket.set_linger(Some(Duration::ZERO));
         }
-    }
-}
-
-impl AsFd for Transport {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket().as_fd()
     }
 }
 

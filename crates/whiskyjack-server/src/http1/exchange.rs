@@ -152,7 +152,13 @@ impl Http1Exchange<'_, '_> {
         if matches!(self.response, Response::None) {
             self.invite()?;
         }
-        let Body::Streaming { decoder, decoded, done, .. } = &mut self.body else { return Ok(0) };
+        let Body::Streaming { decoder, decoded, done, failed, .. } = &mut self.body else {
+            return Ok(0);
+        };
+        if *failed {
+            let text = "the request's body could not be read to its end";
+            return Err(io::Error::other(text));
+        }
         if into.is_empty() {
             return Ok(0);
         }
