@@ -22,6 +22,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SOURCES := Cargo.toml Cargo.lock pyproject.toml README.md LICENSE-MIT LICENSE-APACHE \
 	$(shell find crates -name '*.rs' -o -name Cargo.toml) $(wildcard python/whiskyjack/*.py python/whiskyjack/*.pyi)
 PYTHON_CODE := python tests bench
+FUZZ_SECONDS ?= 20
 
 say = @echo "==> $(1)"
 
@@ -69,6 +70,16 @@ test-python: $(VENV)/.built-test $(VENV)/.tools
 	$(call say,pytest)
 	@$(BIN)/python -m pytest $(ARGS)
 
+.PHONY: fuzz
+fuzz: ## fuzz the protocol, FUZZ_SECONDS=20 for each target (TARGETS="head chunked" takes some of them)
+	@TARGETS="$(TARGETS)" sh scripts/fuzz -max_total_time=$(FUZZ_SECONDS)
+
+# The same inputs each time on a fresh clone, and a bound for slow machines.
+.PHONY: fuzz-smoke
+fuzz-smoke:
+	@cargo fmt --manifest-path fuzz/Cargo.toml --check
+	@TARGETS="$(TARGETS)" sh scripts/fuzz -seed=1 -runs=20000 -max_total_time=10
+
 .PHONY: bench
 bench: $(VENV)/.built-release ## measure against other servers (ARGS are passed to bench/run.py)
 	@$(BIN)/python bench/run.py $(BENCH_ARGS) $(ARGS)
@@ -79,7 +90,7 @@ reference: $(VENV)/.built-release ## write docs/reference.md from the settings
 
 .PHONY: clean
 clean: ## remove what was built, virtual environments included
-	rm -rf target .venv-* python/whiskyjack/*.so
+	rm -rf target fuzz/target .venv-* python/whiskyjack/*.so
 
 .PHONY: preflight
 preflight:

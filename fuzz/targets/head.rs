@@ -1,0 +1,106 @@
+//! Heads of requests: the same verdict however they are cut, and nothing in an accepted one that its grammar forbids.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use whiskyjack_fuzz::{HEADS, Input};
+use whiskyjack_proto::connection;
+use whiskyjack_proto::error::Error;
+use whiskyjack_proto::grammar;
+use whiskyjack_proto::head::{RequestHead, Version};
+use whiskyjack_proto::parse::{HeadLimits, HeadParser, Progress, parse_whole};
+
+type Fields = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// All that is known of a head when its bytes end, or it does.
+#[derive(Debug, PartialEq, Eq)]
+enum Verdict {
+    Complete { length: usize, method: Vec<u8>, target: Vec<u8>, version: Version, fields: Fields },
+    Partial { is_begun: bool },
+    Refused(Error),
+}
+
+fn fields(head: &RequestHead) -> Fields {
+    head.fields().map(|(name, value)| (name.to_vec(), value.to_vec())).collect()
+}
+
+fn complete(head: &RequestHead, length: usize) -> Verdict {
+    Verdict::Complete {
+        length,
+        method: head.method().to_vec(),
+        target: head.target().to_vec(),
+        version: head.version(),
+        fields: fields(head),
+    }
+}
+
+fn read(pieces: &[&[u8]], limits: &HeadLimits) -> Verdict {
+    let mut parser = HeadParser::default();
+    let mut head = RequestHead::default();
+    let mut input = Vec::new();
+    for piece in pieces {
+        input.extend_from_slice(piece);
+        match parser.parse(&input, limits, &mut head) {
+            Ok(Progress::Partial) => {}
+            Ok(Progress::Complete(length)) => return complete(&head, length),
+            Err(error) => return Verdict::Refused(error),
+        }
+    }
+    Verdict::Partial { is_begun: parser.is_begun() }
+}
+
+/// What an accepted head may be trusted for.
+fn check(head: &RequestHead) {
+    assert!(grammar::is_token(head.method()));
+    assert!(grammar::is_target(head.target()));
+    for (name, value) in head.fields() {
+        assert!(grammar::is_token(name));
+        assert!(grammar::is_value(value) && grammar::trim(value) == value);
+    }
+    let parts =
+        RequestHead::from_parts(head.method(), head.target(), head.version(), head.fields())
+            .expect("the grammar is the same for parts");
+    assert_eq!(complete(head, 0), complete(&parts, 0));
+    let intent = connection::intent(head);
+    assert_eq!(intent, connection::intent(&parts));
+
+    let written = write(head);
+    let limits =
+        HeadLimits { line: usize::MAX, fields: usize::MAX, field: usize::MAX, head: usize::MAX };
+    let (again, length) = parse_whole(&written, &limits)
+        .expect("what was understood can be said again")
+        .expect("a whole head");
+    assert_eq!(complete(head, written.len()), complete(&again, length));
+
+    if intent.is_ok() {
+        assert!(head.path().starts_with(b"/") || head.target() == b"*");
+        assert!(head.host().is_none_or(grammar::is_authority));
+    }
+}
+
+fn write(head: &RequestHead) -> Vec<u8> {
+    let version = match head.version() {
+        Version::Http10 => &b" HTTP/1.0\r\n"[..],
+        Version::Http11 => &b" HTTP/1.1\r\n"[..],
+    };
+    let mut out = [head.method(), b" ", head.target(), version].concat();
+    for (name, value) in head.fields() {
+        out.extend([name, b":", value, b"\r\n"].concat());
+    }
+    out.extend_from_slice(b"\r\n");
+    out
+}
+
+fuzz_target!(|data: &[u8]| {
+    let input = Input::new(data);
+    let pieces = input.pieces();
+    for limits in &HEADS {
+        let whole = read(&[input.bytes], limits);
+        assert_eq!(whole, read(&pieces, limits));
+        if let Ok(Some((head, length))) = parse_whole(input.bytes, limits) {
+            assert_eq!(whole, complete(&head, length));
+            assert!(head.fields().len() <= limits.fields && length <= limits.head + 8);
+            check(&head);
+        }
+    }
+});
