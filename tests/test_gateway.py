@@ -362,7 +362,6 @@ def test_close_from_the_application_is_honoured(served: Served) -> None:
         ("Transfer-Encoding", "gzip"),
         ("Keep-Alive", "timeout=5"),
         ("Upgrade", "websocket"),
-        ("Proxy-Authenticate", "Basic"),
         ("TE", "trailers"),
         ("Trailer", "X-A"),
         ("Connection", "keep-alive, X-Other"),
@@ -377,6 +376,12 @@ def test_hop_by_hop_fields_of_the_application_are_dropped_and_logged(served: Ser
         assert answer.body == b"text"
         assert opened.read_response().body == b"one piece"
     server.wait_for_log(f"(?i){name}")
+
+
+def test_proxy_authenticate_goes_out_as_a_407_must_have_it(served: Served) -> None:
+    """RFC 9110 11.7.1, where PEP 3333 by its older list of hop-by-hop fields would forbid it."""
+    answer = asked(served, "stage:application", "407 Proxy Authentication Required", ("Proxy-Authenticate", "Basic"))
+    assert answer.value("Proxy-Authenticate") == "Basic"
 
 
 def test_every_hop_by_hop_field_that_is_dropped_is_named(serve: Serve) -> None:
