@@ -39,8 +39,8 @@ pub struct Plan {
     pub framing: ResponseFraming,
     /// whether the connection may serve another request afterwards
     pub persistent: bool,
-    /// the head had a hop-by-hop field that was left out (its index among the fields), for one log line
-    pub dropped: Option<usize>,
+    /// the head had fields that were left out: [`is_left_out`] says which
+    pub dropped: bool,
 }
 
 /// What a field of the application's is to the server.
@@ -93,11 +93,11 @@ pub fn response_head(
 ) -> Plan {
     out.reserve(response.bytes.len() + 4 * response.fields.len() + 160);
     status_line(out, response);
-    let mut dropped = None;
+    let mut dropped = false;
     let mut closes = false;
     let mut has_date = false;
     let mut has_server = false;
-    for (index, (name, value)) in response.fields().enumerate() {
+    for (name, value) in response.fields() {
         match Kind::of(name) {
             Kind::EndToEnd => field(out, name, value),
             Kind::Date => {
@@ -114,11 +114,11 @@ pub fn response_head(
                     if option.eq_ignore_ascii_case(b"close") {
                         closes = true;
                     } else {
-                        dropped = dropped.or(Some(index));
+                        dropped = true;
                     }
                 }
             }
-            Kind::HopByHop => dropped = dropped.or(Some(index)),
+            Kind::HopByHop => dropped = true,
         }
     }
     if !has_date {
@@ -160,6 +160,18 @@ pub fn response_head(
     }
     out.extend_from_slice(b"\r\n");
     Plan { framing, persistent, dropped }
+}
+
+/// Whether a field of the application's is left out of its response, or a part of it: it belongs to one connection only
+/// (RFC 9110 7.6.1), and so to the server.
+pub fn is_left_out(name: &[u8], value: &[u8]) -> bool {
+    match Kind::of(name) {
+        Kind::HopByHop => true,
+        Kind::Connection => {
+            grammar::list(value).any(|option| !option.eq_ignore_ascii_case(b"close"))
+        }
+        Kind::EndToEnd | Kind::Date | Kind::Server | Kind::Length => false,
+    }
 }
 
 /// Appends an interim response (RFC 9110 15.2), for example 100 or 103, with its fields. What frames a message or belongs to the
@@ -328,7 +340,7 @@ mod tests {
         assert_eq!(text, "A: b\r\nContent-Length: 5\r\n\r\n");
         assert_eq!(
             plan,
-            Plan { framing: ResponseFraming::Length(5), persistent: true, dropped: None }
+            Plan { framing: ResponseFraming::Length(5), persistent: true, dropped: false }
         );
     }
 
@@ -360,7 +372,7 @@ mod tests {
     fn the_application_may_close_the_connection() {
         let (text, plan) = written(GET, "200 OK", &[("connection", "Close")], Some(0));
         assert_eq!(text, "Content-Length: 0\r\nConnection: close\r\n\r\n");
-        assert_eq!((plan.persistent, plan.dropped), (false, None));
+        assert_eq!((plan.persistent, plan.dropped), (false, false));
         let (text, plan) = written(Asked { persistent: false, ..GET }, "200 OK", &[], Some(0));
         assert_eq!(text, "Content-Length: 0\r\nConnection: close\r\n\r\n");
         assert!(!plan.persistent);
@@ -373,10 +385,10 @@ mod tests {
         {
             let (text, plan) = written(GET, "200 OK", &[("A", "b"), (name, "chunked")], Some(0));
             assert_eq!(text, "A: b\r\nContent-Length: 0\r\n\r\n");
-            assert_eq!((plan.dropped, plan.persistent), (Some(1), true));
+            assert_eq!((plan.dropped, plan.persistent), (true, true));
         }
         let (text, plan) = written(GET, "200 OK", &[("Connection", "keep-alive")], Some(0));
-        assert_eq!((text.as_str(), plan.dropped), ("Content-Length: 0\r\n\r\n", Some(0)));
+        assert_eq!((text.as_str(), plan.dropped), ("Content-Length: 0\r\n\r\n", true));
     }
 
     #[test]

@@ -230,7 +230,13 @@ impl Pool {
                     }
                 }
                 Turn::Yield => {
-                    lock(&self.duty).ready.push_back(taken);
+                    let mut duty = lock(&self.duty);
+                    duty.ready.push_back(taken);
+                    if duty.leader != me {
+                        drop(duty);
+                        // No event may ever tell the leader of what is in the kernel already.
+                        self.reactor.wake();
+                    }
                     return;
                 }
                 Turn::Close => {

@@ -85,6 +85,8 @@ struct Slots {
     open: usize,
     /// how many of them each IP address has; empty where that is not limited
     addresses: HashMap<IpAddr, usize>,
+    /// until when the polling thread waits at the most, while it does; `None` inside is for ever
+    polls_until: Option<Option<Instant>>,
     deadlines: Deadlines<Key>,
 }
 
@@ -171,14 +173,21 @@ impl Reactor {
             None if waiting && self.open() < self.connections => Some(now),
             _ => None,
         };
-        let next = [self.slots().deadlines.next(), until, accept_again].into_iter().flatten().min();
+        let next = {
+            let mut slots = self.slots();
+            let next = [slots.deadlines.next(), until, accept_again].into_iter().flatten().min();
+            slots.polls_until = Some(next);
+            next
+        };
         let timeout = next.map(|at| at.saturating_duration_since(now));
-        match polling.poll.poll(&mut polling.events, timeout) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            result => result?,
-        }
+        let polled = polling.poll.poll(&mut polling.events, timeout);
         let now = Instant::now();
         let mut slots = self.slots();
+        slots.polls_until = None;
+        match polled {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            result => result?,
+        }
         for event in &polling.events {
             let token = event.token();
             if token == WAKER {
@@ -289,7 +298,19 @@ impl Reactor {
         wanted: Wanted,
         deadline: Option<Instant>,
     ) -> Option<Taken> {
-        self.slots().park(taken, wanted, deadline)
+        let mut slots = self.slots();
+        let again = slots.park(taken, wanted, deadline);
+        // Who polls has counted on a later deadline, or on none.
+        let is_late = match (slots.polls_until, deadline) {
+            (Some(Some(until)), Some(deadline)) => until > deadline,
+            (Some(None), Some(_)) => true,
+            (None, _) | (_, None) => false,
+        };
+        drop(slots);
+        if again.is_none() && is_late {
+            self.wake();
+        }
+        again
     }
 
     /// Ends a connection.
@@ -308,14 +329,14 @@ impl Reactor {
         }
     }
 
-    /// Takes every parked connection that is between two requests.
+    /// Takes every parked connection of which nothing has been asked that is not answered.
     pub(crate) fn take_idle(&self) -> Vec<Taken> {
         let mut slots = self.slots();
         let slots = &mut *slots;
         let mut idle = Vec::new();
         for (index, slot) in slots.slots.iter_mut().enumerate() {
             if let Holds::Parked { connection, .. } = &slot.holds
-                && connection.is_idle()
+                && connection.is_asked_nothing()
             {
                 let key = Key {
                     index: u32::try_from(index).expect("places are numbered by u32"),

@@ -466,7 +466,7 @@ fn check_iterable(result: &Bound<'_, PyAny>) -> Result<(), Trouble> {
 }
 
 fn article(object: &Bound<'_, PyAny>) -> String {
-    if object.is_none() { "None".to_owned() } else { format!("of type {}", type_name(object)) }
+    if object.is_none() { "None".to_owned() } else { format!("an object of type {}", type_name(object)) }
 }
 
 /// PEP 3333: called at the end of every request, however it ended, where it is there.

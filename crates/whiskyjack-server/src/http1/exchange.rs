@@ -4,13 +4,16 @@ use super::{Body, Cache, Connection, Next, Pace, Request, State, Workspace, defa
 use crate::exchange::{Application, Block, Exchange, Failure, Origin, Sent, Upload};
 use crate::input::Filled;
 use crate::output::Framed;
+use crate::reactor::lock;
 use crate::spool::Spool;
 use crate::transport::Interest;
 use std::any::Any;
+use std::collections::BTreeSet;
 use std::io;
 use std::mem;
 use std::os::fd::BorrowedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 use whiskyjack_proto::body::{CHUNK_PREFIX, CHUNK_SUFFIX, LAST_CHUNK, chunk_prefix};
 use whiskyjack_proto::framing::{RequestFraming, ResponseFraming};
@@ -313,6 +316,20 @@ impl Http1Exchange<'_, '_> {
     }
 }
 
+/// Says which fields of the application's don't go out, once for each name.
+fn warn_of_dropped(head: &ResponseHead) {
+    /// guards the names that were told
+    static TOLD: Mutex<BTreeSet<Vec<u8>>> = Mutex::new(BTreeSet::new());
+    for (name, _) in head.fields().filter(|(name, value)| write::is_left_out(name, value)) {
+        if lock(&TOLD).insert(name.to_ascii_lowercase()) {
+            log::warn!(
+                "left the application's field {} out of a response: it belongs to the connection, which is the server's",
+                name.escape_ascii()
+            );
+        }
+    }
+}
+
 impl Exchange for Http1Exchange<'_, '_> {
     fn head(&self) -> &RequestHead {
         &self.connection.head
@@ -385,13 +402,8 @@ impl Exchange for Http1Exchange<'_, '_> {
         let asked = Asked::of(&self.connection.head, persistent && !uninvited && !failed);
         let fields = defaults(self.workspace.config, &mut self.workspace.date);
         let plan = write::response_head(&mut self.workspace.pending, asked, head, length, fields);
-        if let Some(dropped) = plan.dropped
-            && let Some((name, _)) = head.fields().nth(dropped)
-        {
-            log::warn!(
-                "left the hop-by-hop field {} out of a response: it is the server's to send",
-                name.escape_ascii()
-            );
+        if plan.dropped {
+            warn_of_dropped(head);
         }
         self.response = Response::Begun {
             status: head.status(),

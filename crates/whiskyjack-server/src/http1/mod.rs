@@ -183,6 +183,9 @@ const LINGER_BYTES: usize = 1 << 20;
 /// How long a connection without any request may hold up a server that drains.
 const DRAIN_GRACE: Duration = Duration::from_secs(1);
 
+/// How long the rest of a head may hold it up: nothing has been asked yet.
+const DRAIN_HEAD: Duration = Duration::from_secs(3);
+
 /// Reads of one turn, so that a fast sender doesn't keep a thread from the others.
 const READS: usize = 16;
 
@@ -215,6 +218,11 @@ impl Connection {
     /// Whether it is between two requests.
     pub(crate) fn is_idle(&self) -> bool {
         matches!(self.state, State::Head { .. }) && !self.parser.is_begun()
+    }
+
+    /// Whether no whole head of a request is under way.
+    pub(crate) fn is_asked_nothing(&self) -> bool {
+        matches!(self.state, State::Head { .. })
     }
 
     /// Gives lent memory back before the connection is parked.
@@ -312,6 +320,10 @@ impl Connection {
                     let until = if self.parser.is_begun() {
                         if head_until.is_none() {
                             head_until = after(workspace.now, workspace.config.head_timeout);
+                        }
+                        if workspace.is_draining() {
+                            let grace = workspace.now + DRAIN_HEAD;
+                            head_until = Some(head_until.map_or(grace, |until| until.min(grace)));
                         }
                         head_until
                     } else if !workspace.is_draining() {

@@ -141,24 +141,24 @@ fn what_is_no_iterable_of_bytes_is_told_to_its_author() {
         ),
         (
             "'text'",
-            "returned of type str, which is not an iterable of bytes (PEP 3333): return a list of bytes, such as [text.encode()]",
+            "returned an object of type str, which is not an iterable of bytes (PEP 3333): return a list of bytes, such as [text.encode()]",
         ),
         (
             "b'text'",
-            "returned of type bytes, which is not an iterable of bytes (PEP 3333): put it into a list, [body]",
+            "returned an object of type bytes, which is not an iterable of bytes (PEP 3333): put it into a list, [body]",
         ),
-        ("5", "returned of type int, "),
+        ("5", "returned an object of type int, "),
         ("coroutine()", "this is an asynchronous application"),
         (
             "['text']",
-            "item 0 of what the application returned is of type str, not bytes (PEP 3333); encode it",
+            "item 0 of what the application returned is an object of type str, not bytes (PEP 3333); encode it",
         ),
         ("[b'x', None]", "item 1 of what the application returned is None, not bytes"),
         (
             "(b'x', bytearray())",
-            "item 1 of what the application returned is of type bytearray, not bytes (PEP 3333); convert it with bytes()",
+            "item 1 of what the application returned is an object of type bytearray, not bytes (PEP 3333); convert it with bytes()",
         ),
-        ("iter([b'', 7])", "item 1 of what the application returned is of type int, not bytes"),
+        ("iter([b'', 7])", "item 1 of what the application returned is an object of type int, not bytes"),
     ];
     for (result, words) in cases {
         let program = app(&format!(
@@ -438,7 +438,7 @@ fn blocks_are_read_within_the_content_length() {
 #[test]
 fn blocks_of_text_are_told_to_their_author() {
     let (_, line) = wrapped(&file(), "[]", "io.StringIO('text')").fail(Memory::get("/"));
-    assert!(line.contains("item 0 of what the application returned is of type str"), "{line}");
+    assert!(line.contains("item 0 of what the application returned is an object of type str"), "{line}");
 }
 
 #[test]
