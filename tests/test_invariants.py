@@ -26,7 +26,13 @@ def sources(*crates: str) -> list[Path]:
     """The Rust sources of these crates, or of all."""
     found = [path for crate in crates or ["*"] for path in CRATES.glob(f"{crate}/src/**/*.rs")]
     assert found
-    return sorted(found)
+    return sorted(path for path in found if not is_for_tests_only(path))
+
+
+def is_for_tests_only(path: Path) -> bool:
+    """Whether the crate's root has this room only when tests are built."""
+    root = next(parent for parent in path.parents if parent.name == "src") / "lib.rs"
+    return re.search(rf"#\[cfg\(test\)\]\s*mod {path.stem};", root.read_text()) is not None
 
 
 def room(path: Path) -> str:
