@@ -65,6 +65,8 @@ struct Duty {
     ready: VecDeque<Taken>,
     /// connections whose request waits for a thread that may call the application
     calls: VecDeque<Taken>,
+    /// a connection could go on for ever: the others' turn is to be looked for before it goes on
+    look_around: bool,
 }
 
 /// How far a server's life has come.
@@ -102,6 +104,7 @@ impl Pool {
                 asleep: Vec::new(),
                 ready: VecDeque::new(),
                 calls: VecDeque::new(),
+                look_around: false,
             }),
             stage: Mutex::new(Stage::Serving),
             stage_changed: Condvar::new(),
@@ -145,6 +148,10 @@ impl Pool {
                 duty.leader = me;
             }
         }
+        if duty.leader == me && duty.look_around {
+            duty.look_around = false;
+            return Duties::Lead;
+        }
         if calls_application && let Some(taken) = duty.calls.pop_front() {
             return Duties::Turn(taken);
         }
@@ -174,7 +181,12 @@ impl Pool {
 
     /// Polls once, as the leader.
     fn lead(&self, ready: &mut Vec<Taken>) {
+        let has_work = {
+            let duty = lock(&self.duty);
+            !duty.ready.is_empty() || !duty.calls.is_empty()
+        };
         let until = match *lock(&self.stage) {
+            _ if has_work => Some(Instant::now()),
             Stage::Draining(until) => Some(until),
             _ => None,
         };
@@ -211,7 +223,9 @@ impl Pool {
             match turn {
                 Turn::Call if me == self.standby() => return self.hand_over(taken),
                 Turn::Call if answered == REQUESTS_IN_A_ROW => {
-                    lock(&self.duty).calls.push_back(taken);
+                    let mut duty = lock(&self.duty);
+                    duty.calls.push_back(taken);
+                    duty.look_around = true;
                     return;
                 }
                 Turn::Call => {
@@ -232,6 +246,7 @@ impl Pool {
                 Turn::Yield => {
                     let mut duty = lock(&self.duty);
                     duty.ready.push_back(taken);
+                    duty.look_around = true;
                     if duty.leader != me {
                         drop(duty);
                         // No event may ever tell the leader of what is in the kernel already.

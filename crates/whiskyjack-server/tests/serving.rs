@@ -347,3 +347,22 @@ fn a_body_that_drips_is_given_up_although_it_never_stalls() {
     peer.drip_until_answered();
     assert_eq!(peer.response().status, 408);
 }
+
+#[test]
+fn a_peer_that_never_stops_does_not_keep_the_others_waiting() {
+    let mut endless = config(1);
+    endless.body.body = u64::MAX;
+    let server = serve(endless, echo_path());
+    let request = b"GET /flood HTTP/1.1\r\nHost: test\r\n\r\n".repeat(100);
+    let flood = server.connect().flood(request.clone());
+    let upload =
+        b"ffff\r\n".iter().copied().chain([b'x'; 0xffff]).chain(*b"\r\n").collect::<Vec<u8>>();
+    let mut uploading = server.connect();
+    uploading.send("POST / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n");
+    let other_flood = uploading.flood(upload);
+    for _ in 0..20 {
+        assert_eq!(server.ask("/other").body, b"/other");
+    }
+    flood.stop();
+    other_flood.stop();
+}

@@ -4,6 +4,7 @@ use socket2::{Domain, Socket, Type};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use whiskyjack_proto::body::BodyLimits;
@@ -92,6 +93,24 @@ pub struct Peer {
     unread: Vec<u8>,
 }
 
+pub struct Flood {
+    stream: TcpStream,
+    stop: Arc<AtomicBool>,
+    threads: [JoinHandle<()>; 2],
+}
+
+impl Flood {
+    pub fn stop(self) {
+        // It must have gone on until now.
+        assert!(self.threads.iter().all(|thread| !thread.is_finished()));
+        self.stop.store(true, Ordering::Relaxed);
+        self.stream.shutdown(Shutdown::Both).unwrap();
+        for thread in self.threads {
+            thread.join().unwrap();
+        }
+    }
+}
+
 #[derive(Debug)]
 pub struct Response {
     pub status: u16,
@@ -102,6 +121,22 @@ pub struct Response {
 impl Peer {
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.stream.write_all(bytes.as_ref()).unwrap();
+    }
+
+    /// Sends the same bytes again and again, and reads whatever comes back, on threads of its own.
+    pub fn flood(self, bytes: Vec<u8>) -> Flood {
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut writer = self.stream.try_clone().unwrap();
+        let mut reader = self.stream.try_clone().unwrap();
+        let until = Arc::clone(&stop);
+        let writing = std::thread::spawn(move || {
+            while !until.load(Ordering::Relaxed) && writer.write_all(&bytes).is_ok() {}
+        });
+        let reading = std::thread::spawn(move || {
+            let mut block = vec![0; 1 << 20];
+            while matches!(reader.read(&mut block), Ok(1..)) {}
+        });
+        Flood { stream: self.stream, stop, threads: [writing, reading] }
     }
 
     pub fn end_writing(&mut self) {
