@@ -152,11 +152,17 @@ impl Pool {
             duty.look_around = false;
             return Duties::Lead;
         }
+        // Who has been given another turn stands behind those who wait for their first.
+        if duty.leader == me
+            && let Some(taken) = duty.ready.pop_front()
+        {
+            return Duties::Turn(taken);
+        }
         if calls_application && let Some(taken) = duty.calls.pop_front() {
             return Duties::Turn(taken);
         }
         if duty.leader == me {
-            return duty.ready.pop_front().map_or(Duties::Lead, Duties::Turn);
+            return Duties::Lead;
         }
         duty.asleep.push(me);
         self.members[me].woken.store(false, Ordering::Relaxed);
