@@ -21,7 +21,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 SOURCES := Cargo.toml Cargo.lock pyproject.toml README.md LICENSE-MIT LICENSE-APACHE \
 	$(shell find crates -name '*.rs' -o -name Cargo.toml) $(wildcard python/whiskyjack/*.py python/whiskyjack/*.pyi)
-PYTHON_CODE := python tests bench
+PYTHON_CODE := python tests bench conformance
 FUZZ_SECONDS ?= 20
 
 say = @echo "==> $(1)"
@@ -83,6 +83,10 @@ fuzz-smoke:
 .PHONY: bench
 bench: $(VENV)/.built-release ## measure against other servers (ARGS are passed to bench/run.py)
 	@$(BIN)/python bench/run.py $(BENCH_ARGS) $(ARGS)
+
+.PHONY: conformance
+conformance: $(VENV)/.built-release ## put the corpus to this and other servers (ARGS are passed to conformance/run.py)
+	@$(BIN)/python conformance/run.py $(ARGS)
 
 .PHONY: reference
 reference: $(VENV)/.built-release ## write docs/reference.md from the settings

@@ -143,7 +143,7 @@ def started(peer: Peer, scenario: Scenario, environment: Environment, cores: Cor
             stdout=log,
             stderr=log,
             start_new_session=True,
-            env=_plain_environment(),
+            env=plain_environment(APPS),
         )
         server = Server(process, log)
         try:
@@ -154,13 +154,13 @@ def started(peer: Peer, scenario: Scenario, environment: Environment, cores: Cor
             server.stop()
 
 
-def _plain_environment() -> dict[str, str]:
-    """Ours, without the settings that a server would take from it."""
+def plain_environment(apps: Path) -> dict[str, str]:
+    """Ours, without the settings that a server would take from it. What lies in `apps` can be imported."""
     prefixes = ("WHISKYJACK_", "GUNICORN_", "GRANIAN_", "PYTHON")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(prefixes)}
     for name in ("PORT", "WEB_CONCURRENCY", "VIRTUAL_ENV"):
         kept.pop(name, None)
-    return kept | {"PYTHONPATH": str(APPS), "PYTHONDONTWRITEBYTECODE": "1"}
+    return kept | {"PYTHONPATH": str(apps), "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 def _await_listening(server: Server, port: int) -> None:
