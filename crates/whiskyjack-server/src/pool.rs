@@ -128,7 +128,7 @@ impl Pool {
         loop {
             match self.next(me) {
                 Duties::Turn(taken) => self.turn(me, taken, application, &mut workspace),
-                Duties::Lead => self.outside(me, application, &mut || self.lead(&mut ready)),
+                Duties::Lead => self.outside(me, application, &mut || self.lead(me, &mut ready)),
                 Duties::Sleep => self.outside(me, application, &mut || member.sleep()),
                 Duties::End => return,
             }
@@ -186,10 +186,10 @@ impl Pool {
     }
 
     /// Polls once, as the leader.
-    fn lead(&self, ready: &mut Vec<Taken>) {
+    fn lead(&self, me: usize, ready: &mut Vec<Taken>) {
         let has_work = {
             let duty = lock(&self.duty);
-            !duty.ready.is_empty() || !duty.calls.is_empty()
+            !duty.ready.is_empty() || (me != self.standby() && !duty.calls.is_empty())
         };
         let until = match *lock(&self.stage) {
             _ if has_work => Some(Instant::now()),
