@@ -153,9 +153,9 @@ fuzz_target!(|data: &[u8]| {
         head.set_status(b"200 OK").expect("a good status");
     }
     while let (Some(name), Some(value)) = (pieces.next(), pieces.next()) {
-        let before: Fields = head.fields().map(|(n, v)| (n.to_vec(), v.to_vec())).collect();
-        if before.len() < 200 && head.push(name, value).is_err() {
-            let after: Fields = head.fields().map(|(n, v)| (n.to_vec(), v.to_vec())).collect();
+        let before = (head.fields().len(), head.content_length());
+        if before.0 < 200 && head.push(name, value).is_err() {
+            let after = (head.fields().len(), head.content_length());
             assert_eq!(before, after, "what is refused leaves nothing behind");
         }
     }
