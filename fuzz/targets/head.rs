@@ -6,6 +6,7 @@ use libfuzzer_sys::fuzz_target;
 use whiskyjack_fuzz::{HEADS, Input};
 use whiskyjack_proto::connection;
 use whiskyjack_proto::error::Error;
+use whiskyjack_proto::framing::RequestFraming;
 use whiskyjack_proto::grammar;
 use whiskyjack_proto::head::{RequestHead, Version};
 use whiskyjack_proto::parse::{HeadLimits, HeadParser, Progress, parse_whole};
@@ -72,7 +73,33 @@ fn check(head: &RequestHead) {
         .expect("a whole head");
     assert_eq!(complete(head, written.len()), complete(&again, length));
 
-    if intent.is_ok() {
+    if let Ok(intent) = intent {
+        // RFC 9112 9.3 and 6.3
+        let says = |name: &[u8], what: &[u8]| {
+            head.values(name).any(|value| value.eq_ignore_ascii_case(what))
+        };
+        let is_list = head.values(b"Connection").any(|value| value.contains(&b','));
+        if intent.persistent {
+            assert!(!says(b"Connection", b"close"));
+            assert!(
+                head.version() == Version::Http11 || says(b"Connection", b"keep-alive") || is_list
+            );
+        }
+        let coded = head.values(b"Transfer-Encoding").next().is_some();
+        let mut lengths = head.values(b"Content-Length");
+        let length = lengths.next();
+        assert!(lengths.next().is_none());
+        match intent.framing {
+            RequestFraming::Empty => {
+                let digits = length.unwrap_or(b"0");
+                assert!(!coded && digits.iter().all(|&digit| digit == b'0'));
+            }
+            RequestFraming::Length(count) => {
+                let said = length.and_then(|digits| str::from_utf8(digits).ok()?.parse().ok());
+                assert!(!coded && count > 0 && said == Some(count));
+            }
+            RequestFraming::Chunked => assert!(coded && length.is_none()),
+        }
         assert!(head.path().starts_with(b"/") || head.target() == b"*");
         assert!(head.host().is_none_or(grammar::is_authority));
     }

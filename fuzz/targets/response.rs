@@ -103,6 +103,13 @@ fn end_to_end<'a>(fields: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Fields 
         .collect()
 }
 
+/// RFC 9112 9.6
+fn says_close<'a>(fields: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> bool {
+    fields
+        .filter(|(name, _)| name.eq_ignore_ascii_case(b"Connection"))
+        .any(|(_, value)| value.eq_ignore_ascii_case(b"close"))
+}
+
 fn check_framing(read: &Read, asked: Asked, plan: Plan) {
     let seen = read.framing(asked.head_only);
     match plan.framing {
@@ -165,6 +172,9 @@ fuzz_target!(|data: &[u8]| {
     let found = read(&out);
     assert_eq!((found.status, found.length), (head.status(), out.len()));
     check_framing(&found, asked, plan);
+    if says_close(head.fields()) {
+        assert!(!plan.persistent);
+    }
     let mut sent = end_to_end(found.fields.iter().map(|(n, v)| (&n[..], &v[..])));
     if head.value(b"Server").is_none() && found.values(b"Server").next().is_some() {
         sent.retain(|(name, _)| name != b"Server");
