@@ -158,7 +158,10 @@ fn what_is_no_iterable_of_bytes_is_told_to_its_author() {
             "(b'x', bytearray())",
             "item 1 of what the application returned is an object of type bytearray, not bytes (PEP 3333); convert it with bytes()",
         ),
-        ("iter([b'', 7])", "item 1 of what the application returned is an object of type int, not bytes"),
+        (
+            "iter([b'', 7])",
+            "item 1 of what the application returned is an object of type int, not bytes",
+        ),
     ];
     for (result, words) in cases {
         let program = app(&format!(
@@ -438,7 +441,10 @@ fn blocks_are_read_within_the_content_length() {
 #[test]
 fn blocks_of_text_are_told_to_their_author() {
     let (_, line) = wrapped(&file(), "[]", "io.StringIO('text')").fail(Memory::get("/"));
-    assert!(line.contains("item 0 of what the application returned is an object of type str"), "{line}");
+    assert!(
+        line.contains("item 0 of what the application returned is an object of type str"),
+        "{line}"
+    );
 }
 
 #[test]
