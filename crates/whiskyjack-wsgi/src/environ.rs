@@ -1,7 +1,9 @@
 //! From a request to PEP 3333's environ. The only room that spells CGI names.
 
 use crate::file_wrapper::FileWrapper;
+use crate::forwarded::{self, Contradiction, Scheme, Told, Trust, Trusted, Untrusted};
 use crate::input::Input;
+use crate::percent;
 use crate::raw::{insert, latin1};
 use crate::start_response::StartResponse;
 use memchr::memchr;
@@ -29,6 +31,8 @@ pub enum HeaderMap {
 pub(crate) enum Unfit {
     /// The request has a field name that [`HeaderMap::Refuse`] refuses.
     Refused(Vec<u8>),
+    /// Trusted proxies contradict each other, or one hands on what a client made up.
+    Contradictory,
     /// Python failed, for want of memory.
     Python(PyErr),
 }
@@ -39,12 +43,38 @@ impl From<PyErr> for Unfit {
     }
 }
 
+impl From<Contradiction> for Unfit {
+    fn from(_: Contradiction) -> Unfit {
+        Unfit::Contradictory
+    }
+}
+
 /// What is the same in every environ of a gateway.
 pub(crate) struct Constants {
     dict: Py<PyDict>,
     /// SCRIPT_NAME: empty, or with a `/` in front and none behind
     root: Vec<u8>,
     header_map: HeaderMap,
+    trust: Trust,
+    untrusted: Untrusted,
+}
+
+/// What is the same in every environ of a connection.
+pub(crate) struct Template {
+    dict: Py<PyDict>,
+    forwarded: Forwarded,
+    is_secure: bool,
+    /// SERVER_NAME and SERVER_PORT are made up
+    is_unix: bool,
+}
+
+/// What is done with the forwarded fields of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Forwarded {
+    /// They are read, and shown.
+    Believed,
+    Shown,
+    Removed,
 }
 
 /// The settings that an environ shows.
@@ -53,12 +83,14 @@ pub(crate) struct Shown<'a> {
     pub(crate) multithread: bool,
     pub(crate) multiprocess: bool,
     pub(crate) header_map: HeaderMap,
+    pub(crate) trusted: Vec<Trusted>,
+    pub(crate) untrusted: Untrusted,
     pub(crate) extra: &'a [(String, Py<PyAny>)],
     pub(crate) server_software: &'a str,
 }
 
 impl Constants {
-    pub(crate) fn new(py: Python<'_>, shown: &Shown<'_>) -> PyResult<Constants> {
+    pub(crate) fn new(py: Python<'_>, shown: Shown<'_>) -> PyResult<Constants> {
         let mut root = shown.root_path.trim_end_matches('/').as_bytes().to_vec();
         if !root.is_empty() && root[0] != b'/' {
             root.insert(0, b'/');
@@ -88,11 +120,17 @@ impl Constants {
         for (key, value) in shown.extra {
             dict.set_item(PyString::intern(py, key), value)?;
         }
-        Ok(Constants { dict: dict.unbind(), root, header_map: shown.header_map })
+        Ok(Constants {
+            dict: dict.unbind(),
+            root,
+            header_map: shown.header_map,
+            trust: Trust(shown.trusted),
+            untrusted: shown.untrusted,
+        })
     }
 
-    /// What is the same in every environ of a connection.
-    pub(crate) fn template(&self, py: Python<'_>, origin: &Origin) -> PyResult<Py<PyDict>> {
+    /// What every environ of a connection begins with.
+    pub(crate) fn template(&self, py: Python<'_>, origin: &Origin) -> PyResult<Template> {
         let dict = self.dict.bind(py).copy()?;
         let scheme = if origin.secure { intern!(py, "https") } else { intern!(py, "http") };
         dict.set_item(intern!(py, "wsgi.url_scheme"), scheme)?;
@@ -118,27 +156,43 @@ impl Constants {
             // Applications read the address without asking whether it is there; none needs the port.
             Address::Unix(_) => dict.set_item(intern!(py, "REMOTE_ADDR"), intern!(py, ""))?,
         }
-        Ok(dict.unbind())
+        let forwarded = match self.untrusted {
+            _ if self.trust.has(&origin.peer) => Forwarded::Believed,
+            Untrusted::Keep => Forwarded::Shown,
+            Untrusted::Remove => Forwarded::Removed,
+        };
+        let is_unix = matches!(origin.local, Address::Unix(_));
+        Ok(Template { dict: dict.unbind(), forwarded, is_secure: origin.secure, is_unix })
     }
 
     /// The environ of one request.
     pub(crate) fn environ<'py>(
         &self,
-        template: &Bound<'py, PyDict>,
+        template: &Template,
         exchange: &dyn Exchange,
         request: &Bound<'py, StartResponse>,
     ) -> Result<Bound<'py, PyDict>, Unfit> {
-        let py = template.py();
-        let environ = template.copy()?;
+        let py = request.py();
         let head = exchange.head();
+        let told = match template.forwarded {
+            Forwarded::Believed => {
+                forwarded::told(head.fields(), &self.trust, forwarded::warn_once)?
+            }
+            Forwarded::Shown | Forwarded::Removed => Told::default(),
+        };
+        let environ = template.dict.bind(py).copy()?;
         if head.method() != b"GET" {
             environ.set_item(intern!(py, "REQUEST_METHOD"), method(py, head.method())?)?;
         }
         if head.version() == Version::Http10 {
             environ.set_item(intern!(py, "SERVER_PROTOCOL"), intern!(py, "HTTP/1.0"))?;
         }
-        self.set_target(&environ, head)?;
-        self.set_fields(&environ, head, exchange.upload())?;
+        let root = told.prefix.as_deref().unwrap_or(&self.root);
+        set_target(&environ, head, root)?;
+        self.set_fields(&environ, head, exchange.upload(), template.forwarded)?;
+        if template.forwarded == Forwarded::Believed {
+            set_told(&environ, &told, template)?;
+        }
         environ.set_item(
             intern!(py, "wsgi.input"),
             Bound::new(py, Input::new(request.clone().unbind()))?,
@@ -158,46 +212,12 @@ impl Constants {
         Ok(environ)
     }
 
-    fn set_target(&self, environ: &Bound<'_, PyDict>, head: &RequestHead) -> PyResult<()> {
-        let py = environ.py();
-        let target = latin1(py, head.target())?;
-        let path = match head.path() {
-            // `OPTIONS *` asks for no path; RFC 3875 4.1.5 wants one to begin with `/`.
-            b"*" => b"",
-            path => path,
-        };
-        let decoded;
-        let path = match memchr(b'%', path) {
-            None => path,
-            Some(first) => {
-                decoded = percent_decoded(path, first);
-                &decoded[..]
-            }
-        };
-        let path = match path.strip_prefix(&self.root[..]) {
-            Some(rest) if rest.is_empty() || rest[0] == b'/' => rest,
-            // A proxy has taken the prefix off, or it is another one.
-            _ => path,
-        };
-        if path == head.target() {
-            environ.set_item(intern!(py, "PATH_INFO"), &target)?;
-        } else {
-            environ.set_item(intern!(py, "PATH_INFO"), latin1(py, path)?)?;
-        }
-        if let Some(query) = head.query()
-            && !query.is_empty()
-        {
-            environ.set_item(intern!(py, "QUERY_STRING"), latin1(py, query)?)?;
-        }
-        environ.set_item(intern!(py, "REQUEST_URI"), &target)?;
-        environ.set_item(intern!(py, "RAW_URI"), target)
-    }
-
     fn set_fields(
         &self,
         environ: &Bound<'_, PyDict>,
         head: &RequestHead,
         upload: Upload,
+        forwarded: Forwarded,
     ) -> Result<(), Unfit> {
         let py = environ.py();
         let names = Names::shared(py)?;
@@ -214,6 +234,8 @@ impl Constants {
             let key = known.key.bind(py);
             match known.role {
                 Role::Plain => set_field(environ, key, value, b",")?,
+                Role::Forwarded if forwarded == Forwarded::Removed => {}
+                Role::Forwarded => set_field(environ, key, value, b",")?,
                 Role::Cookie => set_field(environ, key, value, b"; ")?,
                 Role::Host if authority.is_some() => {}
                 Role::Host => set_field(environ, key, value, b",")?,
@@ -256,9 +278,99 @@ impl Constants {
     }
 }
 
+fn set_target(environ: &Bound<'_, PyDict>, head: &RequestHead, root: &[u8]) -> PyResult<()> {
+    let py = environ.py();
+    let target = latin1(py, head.target())?;
+    let path = match head.path() {
+        // `OPTIONS *` asks for no path; RFC 3875 4.1.5 wants one to begin with `/`.
+        b"*" => b"",
+        path => path,
+    };
+    let decoded;
+    let path = match memchr(b'%', path) {
+        None => path,
+        Some(first) => {
+            decoded = percent::decoded(path, first);
+            &decoded[..]
+        }
+    };
+    let path = match path.strip_prefix(root) {
+        Some(rest) if rest.is_empty() || rest[0] == b'/' => rest,
+        // A proxy has taken the prefix off, or it is another one.
+        _ => path,
+    };
+    if path == head.target() {
+        environ.set_item(intern!(py, "PATH_INFO"), &target)?;
+    } else {
+        environ.set_item(intern!(py, "PATH_INFO"), latin1(py, path)?)?;
+    }
+    if let Some(query) = head.query()
+        && !query.is_empty()
+    {
+        environ.set_item(intern!(py, "QUERY_STRING"), latin1(py, query)?)?;
+    }
+    environ.set_item(intern!(py, "REQUEST_URI"), &target)?;
+    environ.set_item(intern!(py, "RAW_URI"), target)
+}
+
+/// Sets what trusted proxies tell over what the connection and the Host field tell.
+fn set_told(environ: &Bound<'_, PyDict>, told: &Told, template: &Template) -> PyResult<()> {
+    let py = environ.py();
+    if let Some(prefix) = &told.prefix {
+        environ.set_item(intern!(py, "SCRIPT_NAME"), latin1(py, prefix)?)?;
+    }
+    if let Some(client) = told.client {
+        environ.set_item(intern!(py, "REMOTE_ADDR"), client.address.to_string())?;
+        let key = intern!(py, "REMOTE_PORT");
+        match client.port {
+            Some(port) => environ.set_item(key, port.to_string())?,
+            // The proxy's would be wrong with the client's address.
+            None if environ.contains(key)? => environ.del_item(key)?,
+            None => {}
+        }
+    }
+    let is_secure = told.scheme.map_or(template.is_secure, |scheme| scheme == Scheme::Https);
+    if told.scheme.is_some() {
+        let scheme = if is_secure { intern!(py, "https") } else { intern!(py, "http") };
+        environ.set_item(intern!(py, "wsgi.url_scheme"), scheme)?;
+    }
+    let default = if is_secure { 443 } else { 80 };
+    let mut port = told.port.map(|port| port.to_string().into_bytes());
+    if let Some(host) = &told.host {
+        let (name, own) = forwarded::name_and_port(host);
+        environ.set_item(intern!(py, "SERVER_NAME"), latin1(py, name)?)?;
+        let mut host = host.clone();
+        match (own, told.port) {
+            (Some(own), _) => port = Some(own.to_vec()),
+            (None, Some(told)) if told != default => {
+                host = [name, format!(":{told}").as_bytes()].concat();
+            }
+            (None, Some(_)) => {}
+            (None, None) => port = Some(default.to_string().into_bytes()),
+        }
+        environ.set_item(intern!(py, "HTTP_HOST"), latin1(py, &host)?)?;
+    }
+    match port {
+        Some(port) => environ.set_item(intern!(py, "SERVER_PORT"), latin1(py, &port)?),
+        None if template.is_unix => {
+            environ.set_item(intern!(py, "SERVER_PORT"), default.to_string())
+        }
+        None => Ok(()),
+    }
+}
+
 /// Names that a field with a `_` could bring, and that no field may bring.
-const RESERVED: [&[u8]; 4] =
-    [b"HTTP_CONTENT_LENGTH", b"HTTP_CONTENT_TYPE", b"HTTP_TRANSFER_ENCODING", b"HTTP_PROXY"];
+const RESERVED: [&[u8]; 9] = [
+    b"HTTP_CONTENT_LENGTH",
+    b"HTTP_CONTENT_TYPE",
+    b"HTTP_PROXY",
+    b"HTTP_TRANSFER_ENCODING",
+    b"HTTP_X_FORWARDED_FOR",
+    b"HTTP_X_FORWARDED_HOST",
+    b"HTTP_X_FORWARDED_PORT",
+    b"HTTP_X_FORWARDED_PREFIX",
+    b"HTTP_X_FORWARDED_PROTO",
+];
 
 fn cgi_name(name: &[u8]) -> Vec<u8> {
     let mut key = Vec::with_capacity(5 + name.len());
@@ -298,25 +410,6 @@ fn method<'py>(py: Python<'py>, method: &[u8]) -> PyResult<Bound<'py, PyString>>
     })
 }
 
-/// Decodes every `%` and two hexadecimal digits, once; what is no such thing stays. `first` is where the first `%` is.
-fn percent_decoded(path: &[u8], first: usize) -> Vec<u8> {
-    let digit = |index: usize| path.get(index).and_then(|byte| char::from(*byte).to_digit(16));
-    let mut decoded = path[..first].to_vec();
-    let mut index = first;
-    while index < path.len() {
-        if path[index] == b'%'
-            && let (Some(high), Some(low)) = (digit(index + 1), digit(index + 2))
-        {
-            decoded.push((high * 16 + low) as u8);
-            index += 3;
-        } else {
-            decoded.push(path[index]);
-            index += 1;
-        }
-    }
-    decoded
-}
-
 /// `sys.stderr`; where there is none (pythonw, a daemon), what is written goes nowhere.
 fn errors(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     let stderr = py.import("sys")?.getattr("stderr")?;
@@ -351,6 +444,8 @@ fn warn_once(name: &[u8]) {
 enum Role {
     Plain,
     Cookie,
+    /// what a proxy tells of the client; the application sees it only where it is meant to
+    Forwarded,
     Host,
     /// its value comes from the body's framing
     Length,
@@ -446,7 +541,7 @@ const FIELDS: &[(&str, Role)] = &[
     ("date", Role::Plain),
     ("dnt", Role::Plain),
     ("expect", Role::Plain),
-    ("forwarded", Role::Plain),
+    ("forwarded", Role::Forwarded),
     ("from", Role::Plain),
     ("host", Role::Host),
     ("if-match", Role::Plain),
@@ -493,11 +588,11 @@ const FIELDS: &[(&str, Role)] = &[
     ("x-correlation-id", Role::Plain),
     ("x-csrf-token", Role::Plain),
     ("x-csrftoken", Role::Plain),
-    ("x-forwarded-for", Role::Plain),
-    ("x-forwarded-host", Role::Plain),
-    ("x-forwarded-port", Role::Plain),
-    ("x-forwarded-prefix", Role::Plain),
-    ("x-forwarded-proto", Role::Plain),
+    ("x-forwarded-for", Role::Forwarded),
+    ("x-forwarded-host", Role::Forwarded),
+    ("x-forwarded-port", Role::Forwarded),
+    ("x-forwarded-prefix", Role::Forwarded),
+    ("x-forwarded-proto", Role::Forwarded),
     ("x-real-ip", Role::Plain),
     ("x-request-id", Role::Plain),
     ("x-request-start", Role::Plain),
@@ -507,13 +602,7 @@ const FIELDS: &[(&str, Role)] = &[
 
 #[cfg(test)]
 mod tests {
-    use super::{FIELDS, percent_decoded};
-
-    #[test]
-    fn a_path_is_decoded_once_and_only_where_it_is_encoded() {
-        assert_eq!(percent_decoded(b"/a%2fb%2525%zz%4", 2), b"/a/b%25%zz%4");
-        assert_eq!(percent_decoded(b"%C3%A4", 0), b"\xc3\xa4");
-    }
+    use super::FIELDS;
 
     #[test]
     fn the_known_names_are_lower_case_and_stand_once() {

@@ -7,9 +7,10 @@
 //!              \ error anywhere -> close() once -> logged, and a Failure
 //! ```
 
-use crate::environ::{Constants, HeaderMap, Shown, Unfit};
+use crate::environ::{Constants, HeaderMap, Shown, Template, Unfit};
 use crate::error;
 use crate::file_wrapper::FileWrapper;
+use crate::forwarded::{Trusted, Untrusted};
 use crate::lease::{Draft, Lease};
 use crate::raw;
 use crate::start_response::{StartResponse, send, send_last, type_name, wait_writable};
@@ -35,6 +36,10 @@ pub struct Options {
     pub multiprocess: bool,
     /// what becomes of fields whose name has a `_`
     pub header_map: HeaderMap,
+    /// whose Forwarded and X-Forwarded-* fields are believed
+    pub trusted: Vec<Trusted>,
+    /// what becomes of those fields from all others
+    pub untrusted: Untrusted,
     /// further keys of every environ
     pub extra: Vec<(String, Py<PyAny>)>,
     /// SERVER_SOFTWARE
@@ -52,7 +57,7 @@ pub struct Gateway {
 /// What a gateway keeps for a connection's life.
 struct Connection {
     gateway: u64,
-    template: Py<PyDict>,
+    template: Template,
     /// `None` only while a request has it
     draft: Option<Box<Draft>>,
 }
@@ -72,10 +77,12 @@ impl Gateway {
             multithread: options.multithread,
             multiprocess: options.multiprocess,
             header_map: options.header_map,
+            trusted: options.trusted,
+            untrusted: options.untrusted,
             extra: &options.extra,
             server_software: &options.server_software,
         };
-        let constants = Constants::new(py, &shown)?;
+        let constants = Constants::new(py, shown)?;
         Ok(Gateway { application, constants, number: NUMBER.fetch_add(1, Ordering::Relaxed) })
     }
 
@@ -110,14 +117,20 @@ impl Gateway {
     ) -> Result<(), Failure> {
         let prepared =
             Bound::new(py, StartResponse::default()).map_err(Unfit::from).and_then(|request| {
-                let template = connection.template.bind(py);
-                let environ = self.constants.environ(template, exchange, &request)?;
+                let environ = self.constants.environ(&connection.template, exchange, &request)?;
                 let start_response = request.getattr(intern!(py, "start_response"))?;
                 Ok((request, environ, start_response))
             });
         let (request, environ, start_response) = match prepared {
             Ok(prepared) => prepared,
             Err(Unfit::Python(error)) => return Err(log_raised(py, &error, exchange.head())),
+            Err(Unfit::Contradictory) => {
+                log::warn!(
+                    "{}: refused for having both Forwarded and X-Forwarded-*: the proxy must remove those that it does not set itself",
+                    request_line(exchange.head())
+                );
+                return answer_plainly(exchange, "400 Bad Request");
+            }
             Err(Unfit::Refused(name)) => {
                 log::warn!(
                     "{}: refused for its field {}: a name with '_' could pass for one with '-'",
@@ -466,7 +479,11 @@ fn check_iterable(result: &Bound<'_, PyAny>) -> Result<(), Trouble> {
 }
 
 fn article(object: &Bound<'_, PyAny>) -> String {
-    if object.is_none() { "None".to_owned() } else { format!("an object of type {}", type_name(object)) }
+    if object.is_none() {
+        "None".to_owned()
+    } else {
+        format!("an object of type {}", type_name(object))
+    }
 }
 
 /// PEP 3333: called at the end of every request, however it ended, where it is there.

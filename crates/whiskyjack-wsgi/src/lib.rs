@@ -4,7 +4,7 @@
 //! use pyo3::prelude::*;
 //! use std::sync::Arc;
 //! use whiskyjack_server::exchange::Application;
-//! use whiskyjack_wsgi::{Gateway, HeaderMap, Options};
+//! use whiskyjack_wsgi::{Gateway, HeaderMap, Options, Untrusted};
 //!
 //! # fn main() -> PyResult<()> {
 //! let options = Options {
@@ -12,6 +12,8 @@
 //!     multithread: true,
 //!     multiprocess: false,
 //!     header_map: HeaderMap::Drop,
+//!     trusted: Vec::new(),
+//!     untrusted: Untrusted::Remove,
 //!     extra: Vec::new(),
 //!     server_software: "example".to_owned(),
 //! };
@@ -29,13 +31,16 @@
 mod environ;
 mod error;
 mod file_wrapper;
+mod forwarded;
 mod gateway;
 mod input;
 mod lease;
+mod percent;
 mod raw;
 mod start_response;
 
 pub use environ::HeaderMap;
 pub use error::ClientDisconnected;
 pub use file_wrapper::FileWrapper;
+pub use forwarded::{Network, Trusted, Untrusted};
 pub use gateway::{Gateway, Options};

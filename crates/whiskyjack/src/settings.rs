@@ -4,11 +4,12 @@
 use crate::sockets::Bind;
 use crate::spec::Spec;
 use crate::values::{
-    FieldText, Level, Output, Owner, Permissions, RootPath, Shape, Size, Timeout, Underscores,
-    Value, Whole,
+    FieldText, Level, Output, Owner, Permissions, RootPath, Shape, Size, Timeout, Unbelieved,
+    Underscores, Value, Whole,
 };
 use std::path::PathBuf;
 use std::time::Duration;
+use whiskyjack_wsgi::Trusted;
 
 /// What is known of a setting before it has a value.
 #[derive(Clone, Copy, Debug)]
@@ -243,6 +244,13 @@ settings! {
 
     /// What to do with request fields whose name has an underscore, which an application cannot tell from a hyphen.
     header_map: Underscores = "drop", "header-map", "POLICY", Http;
+
+    /// Proxies whose `X-Forwarded-*` and `Forwarded` fields are believed: addresses, networks such as `10.0.0.0/8`, `unix:`
+    /// (whoever connects over a Unix socket) or `*` (anyone).
+    forwarded_allow_ips: Vec<Trusted> = "", "forwarded-allow-ips", "ADDRESS", Http;
+
+    /// What to do with those fields from all others: not let the application see them, or hand them on as they came.
+    forwarded_untrusted: Unbelieved = "remove", "forwarded-untrusted", "POLICY", Http;
 
     /// Write a line for each request to this file, or to standard output (`-`), in the common log format.
     access_log: Option<Output> = "", "access-log", "FILE", Logs;

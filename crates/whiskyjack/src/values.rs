@@ -4,6 +4,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use whiskyjack_wsgi::Trusted;
 
 /// A value that is written as text, in a flag, a variable or a file alike. `show` gives a text that `parse` reads back.
 pub trait Value: Sized {
@@ -462,6 +463,26 @@ choice! {
         Refuse = "refuse",
         /// the field is handed on
         Allow = "allow",
+    }
+}
+
+choice! {
+    /// What becomes of the forwarded fields of peers that are not trusted.
+    Unbelieved {
+        /// the application does not see them
+        Remove = "remove",
+        /// they are handed on
+        Keep = "keep",
+    }
+}
+
+impl Value for Trusted {
+    fn parse(text: &str) -> Result<Self, String> {
+        text.parse()
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
     }
 }
 

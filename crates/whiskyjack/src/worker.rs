@@ -10,7 +10,7 @@ use crate::signals::{self, Ending, Watch};
 use crate::sockets::{self, Bound, SocketFiles};
 use crate::sys;
 use crate::traceback;
-use crate::values::{Output, Underscores, absolute};
+use crate::values::{Output, Unbelieved, Underscores, absolute};
 use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::prelude::*;
 use std::env;
@@ -20,7 +20,7 @@ use std::sync::Arc;
 use whiskyjack_server::config::Observer;
 use whiskyjack_server::listener::Listener;
 use whiskyjack_server::server::{Ended, Server};
-use whiskyjack_wsgi::{Gateway, HeaderMap, Options};
+use whiskyjack_wsgi::{Gateway, HeaderMap, Options, Untrusted};
 
 /// Why nothing is served, or no more.
 #[derive(Debug)]
@@ -163,6 +163,11 @@ fn gateway_options(settings: &Settings) -> Options {
             Underscores::Drop => HeaderMap::Drop,
             Underscores::Refuse => HeaderMap::Refuse,
             Underscores::Allow => HeaderMap::Allow,
+        },
+        trusted: settings.forwarded_allow_ips.clone(),
+        untrusted: match settings.forwarded_untrusted {
+            Unbelieved::Remove => Untrusted::Remove,
+            Unbelieved::Keep => Untrusted::Keep,
         },
         extra: Vec::new(),
         server_software: concat!("whiskyjack/", env!("CARGO_PKG_VERSION")).to_owned(),

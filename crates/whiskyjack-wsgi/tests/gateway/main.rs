@@ -4,6 +4,7 @@
 mod support;
 
 mod environ;
+mod forwarded;
 mod input;
 mod lease;
 mod response;

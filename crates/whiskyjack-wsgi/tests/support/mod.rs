@@ -18,7 +18,7 @@ use whiskyjack_proto::parse::{HeadLimits, HeadParser, Progress};
 use whiskyjack_server::exchange::{
     Address, Application, Block, Exchange, Failure, Kept, Origin, Sent, Upload,
 };
-use whiskyjack_wsgi::{Gateway, HeaderMap, Options};
+use whiskyjack_wsgi::{Gateway, HeaderMap, Options, Untrusted};
 
 /// One thing that the gateway did to the exchange.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -321,6 +321,8 @@ pub fn options() -> Options {
         multithread: true,
         multiprocess: false,
         header_map: HeaderMap::Drop,
+        trusted: Vec::new(),
+        untrusted: Untrusted::Remove,
         extra: Vec::new(),
         server_software: "whiskyjack/test".to_owned(),
     }

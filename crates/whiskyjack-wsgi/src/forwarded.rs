@@ -1,0 +1,805 @@
+//! What proxies tell of the client, and who is believed: X-Forwarded-* and RFC 7239's Forwarded.
+//! Knows no Python and no environ: fields come in, what they tell goes out.
+//!
+//! Proxies append on the right, so every list is read from there, and no further than needed: what stands left of the client's
+//! address the client may have written, and it can neither be believed nor spoil the rest.
+
+use crate::percent::decoded;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::str::{self, FromStr};
+use std::sync::atomic::{AtomicU8, Ordering};
+use whiskyjack_proto::grammar::{is_authority, is_percent_encoded, is_target, token_length, trim};
+use whiskyjack_server::exchange::Address;
+
+/// Some whose word about the client is taken. As text: an address, a network (`10.0.0.0/8`), `unix:` or `*`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trusted {
+    /// whoever can connect
+    Anyone,
+    /// who connects over a Unix socket
+    UnixSocket,
+    /// who has an address in this network
+    Network(Network),
+}
+
+/// The addresses that begin with the same bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network {
+    address: IpAddr,
+    prefix: u8,
+}
+
+impl Network {
+    fn has(&self, address: IpAddr) -> bool {
+        address.is_ipv4() == self.address.is_ipv4()
+            && first_bits(address, self.prefix) == bits(self.address)
+    }
+
+    fn is_one(&self) -> bool {
+        self.prefix == width(self.address)
+    }
+}
+
+fn width(address: IpAddr) -> u8 {
+    if address.is_ipv4() { 32 } else { 128 }
+}
+
+fn bits(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(address) => u128::from(address.to_bits()),
+        IpAddr::V6(address) => address.to_bits(),
+    }
+}
+
+/// The address's bits, those after the first `prefix` cleared.
+fn first_bits(address: IpAddr, prefix: u8) -> u128 {
+    let cleared = u32::from(width(address) - prefix);
+    let bits = bits(address);
+    bits.checked_shr(cleared).and_then(|bits| bits.checked_shl(cleared)).unwrap_or(0)
+}
+
+impl FromStr for Trusted {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Trusted, String> {
+        match text {
+            "*" => return Ok(Trusted::Anyone),
+            "unix:" => return Ok(Trusted::UnixSocket),
+            _ => {}
+        }
+        let wrong = || "write an address, a network such as 10.0.0.0/8, unix: or *".to_owned();
+        let (address, prefix) = match text.split_once('/') {
+            None => (text, None),
+            Some((address, prefix)) => (address, Some(prefix)),
+        };
+        let address: IpAddr = address.parse().map_err(|_| wrong())?;
+        let prefix = match prefix {
+            None => width(address),
+            Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+                digits.parse().ok().filter(|prefix| *prefix <= width(address)).ok_or_else(wrong)?
+            }
+            Some(_) => return Err(wrong()),
+        };
+        let first = first_bits(address, prefix);
+        if first != bits(address) {
+            // More than one address is meant, or only one: a guess here would be about whom to trust.
+            let first: IpAddr = match address {
+                IpAddr::V4(_) => Ipv4Addr::from_bits(first as u32).into(),
+                IpAddr::V6(_) => Ipv6Addr::from_bits(first).into(),
+            };
+            return Err(format!("write {first}/{prefix} for the network, or {address} alone"));
+        }
+        // Peers' addresses are compared in the same form.
+        let (address, prefix) = match address.to_canonical() {
+            short @ IpAddr::V4(_) if prefix >= 96 && address.is_ipv6() => (short, prefix - 96),
+            _ => (address, prefix),
+        };
+        Ok(Trusted::Network(Network { address, prefix }))
+    }
+}
+
+impl fmt::Display for Trusted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Trusted::Anyone => f.write_str("*"),
+            Trusted::UnixSocket => f.write_str("unix:"),
+            Trusted::Network(network) if network.is_one() => network.address.fmt(f),
+            Trusted::Network(network) => write!(f, "{}/{}", network.address, network.prefix),
+        }
+    }
+}
+
+/// What becomes of the forwarded fields of peers who are not trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Untrusted {
+    /// The application does not see them.
+    Remove,
+    /// The application sees them as they came, and they change nothing else.
+    Keep,
+}
+
+/// Everyone who is trusted.
+#[derive(Debug)]
+pub(crate) struct Trust(pub(crate) Vec<Trusted>);
+
+impl Trust {
+    /// Whether a peer's fields are believed.
+    pub(crate) fn has(&self, peer: &Address) -> bool {
+        match peer {
+            Address::Inet(address) => self.has_address(address.ip()),
+            Address::Unix(_) => self
+                .0
+                .iter()
+                .any(|trusted| matches!(trusted, Trusted::Anyone | Trusted::UnixSocket)),
+        }
+    }
+
+    fn has_address(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.0.iter().any(|trusted| match trusted {
+            Trusted::Anyone => true,
+            Trusted::UnixSocket => false,
+            Trusted::Network(network) => network.has(address),
+        })
+    }
+}
+
+/// What trusted proxies tell. What none of them tells is `None`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Told {
+    pub(crate) client: Option<Client>,
+    pub(crate) scheme: Option<Scheme>,
+    /// host and perhaps port, as in a Host field
+    pub(crate) host: Option<Vec<u8>>,
+    pub(crate) port: Option<u16>,
+    /// where the application stands: decoded, empty or with a `/` in front and none behind
+    pub(crate) prefix: Option<Vec<u8>>,
+}
+
+/// The address of the client, in its shortest form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Client {
+    pub(crate) address: IpAddr,
+    pub(crate) port: Option<u16>,
+}
+
+/// How the client speaks to the first proxy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scheme {
+    Http,
+    Https,
+}
+
+/// The request has both Forwarded and X-Forwarded-*. A proxy sets the one it knows and may hand on the other as the client wrote it: to
+/// choose either would let clients choose their address behind half of all proxies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Contradiction;
+
+/// The fields that are read here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Field {
+    Forwarded,
+    For,
+    Proto,
+    Host,
+    Port,
+    Prefix,
+}
+
+impl Field {
+    const ALL: [Field; 6] =
+        [Field::Forwarded, Field::For, Field::Proto, Field::Host, Field::Port, Field::Prefix];
+
+    fn name(self) -> &'static str {
+        match self {
+            Field::Forwarded => "forwarded",
+            Field::For => "x-forwarded-for",
+            Field::Proto => "x-forwarded-proto",
+            Field::Host => "x-forwarded-host",
+            Field::Port => "x-forwarded-port",
+            Field::Prefix => "x-forwarded-prefix",
+        }
+    }
+
+    fn of(name: &[u8]) -> Option<Field> {
+        Field::ALL.into_iter().find(|field| name.eq_ignore_ascii_case(field.name().as_bytes()))
+    }
+}
+
+/// What the fields of a request from a trusted peer tell. `ignored` hears of each field that cannot be understood, and with it the part
+/// that is wrong; nothing is then taken from that field.
+pub(crate) fn told<'a>(
+    fields: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+    trust: &Trust,
+    mut ignored: impl FnMut(Field, &[u8]),
+) -> Result<Told, Contradiction> {
+    let mut lines: Vec<(Field, &[u8])> = Vec::new();
+    for (name, value) in fields {
+        if let Some(field) = Field::of(name)
+            && !value.is_empty()
+        {
+            lines.push((field, value));
+        }
+    }
+    let values = |wanted: Field| {
+        let found = lines.iter().rev().filter(move |(field, _)| *field == wanted);
+        found.map(|(_, value)| *value)
+    };
+    if lines.iter().any(|(field, _)| *field == Field::Forwarded) {
+        if lines.iter().any(|(field, _)| *field != Field::Forwarded) {
+            return Err(Contradiction);
+        }
+        let elements = values(Field::Forwarded).flat_map(|line| FromRight { rest: Some(line) });
+        return Ok(from_forwarded(elements, trust).unwrap_or_else(|element| {
+            ignored(Field::Forwarded, element);
+            Told::default()
+        }));
+    }
+    let list = |field| {
+        let elements = values(field).flat_map(|line| line.rsplit(|byte| *byte == b','));
+        elements.map(trim).filter(|element| !element.is_empty())
+    };
+    let (client, steps) = client(list(Field::For), trust).unwrap_or_else(|element| {
+        ignored(Field::For, element);
+        (None, 0)
+    });
+    // What the same proxy appended to another list stands as far from its right end; a list that is shorter was set, not appended to.
+    let chosen = |field| list(field).take(steps + 1).last();
+    Ok(Told {
+        client,
+        scheme: understood(Field::Proto, chosen(Field::Proto), scheme, &mut ignored),
+        host: understood(Field::Host, chosen(Field::Host), host, &mut ignored),
+        port: understood(Field::Port, chosen(Field::Port), port, &mut ignored),
+        prefix: understood(Field::Prefix, chosen(Field::Prefix), prefix, &mut ignored),
+    })
+}
+
+/// The name of an authority (RFC 9110 7.2) and its port, if it says one.
+pub(crate) fn name_and_port(authority: &[u8]) -> (&[u8], Option<&[u8]>) {
+    let end = match authority {
+        [b'[', ..] => authority.iter().position(|byte| *byte == b']').map_or(0, |end| end + 1),
+        _ => authority.iter().position(|byte| *byte == b':').unwrap_or(authority.len()),
+    };
+    let port = authority[end..].strip_prefix(b":").filter(|port| !port.is_empty());
+    (&authority[..end], port)
+}
+
+/// Says that a field of a trusted peer is ignored, once for each of the fields.
+pub(crate) fn warn_once(field: Field, wrong: &[u8]) {
+    static SAID: AtomicU8 = AtomicU8::new(0);
+    let bit = 1 << field as u8;
+    if SAID.fetch_or(bit, Ordering::Relaxed) & bit == 0 {
+        let (name, wrong) = (field.name(), wrong[..wrong.len().min(100)].escape_ascii());
+        log::warn!("a trusted proxy sent a field {name} that is ignored, for \"{wrong}\" in it");
+    }
+}
+
+fn understood<T>(
+    field: Field,
+    element: Option<&[u8]>,
+    read: fn(&[u8]) -> Option<T>,
+    ignored: &mut impl FnMut(Field, &[u8]),
+) -> Option<T> {
+    let element = element?;
+    let value = read(element);
+    if value.is_none() {
+        ignored(field, element);
+    }
+    value
+}
+
+/// Who a proxy names as its peer.
+#[derive(Clone, Copy)]
+enum Node {
+    Address(Client),
+    /// it does not want to say
+    Hidden,
+}
+
+/// The right-most address that is not a trusted proxy's, else the left-most, and how many elements stand right of it. The error is an
+/// element that names nobody.
+fn client<'a>(
+    from_right: impl Iterator<Item = &'a [u8]>,
+    trust: &Trust,
+) -> Result<(Option<Client>, usize), &'a [u8]> {
+    let mut last = (None, 0);
+    for (steps, element) in from_right.enumerate() {
+        match node(element, Literal::Bare).ok_or(element)? {
+            Node::Hidden => return Ok((None, steps)),
+            Node::Address(client) => last = (Some(client), steps),
+        }
+        if let (Some(client), _) = last
+            && !trust.has_address(client.address)
+        {
+            break;
+        }
+    }
+    Ok(last)
+}
+
+/// The same walk over Forwarded, where scheme and host stand with the address they belong to.
+fn from_forwarded<'a>(
+    from_right: impl Iterator<Item = &'a [u8]>,
+    trust: &Trust,
+) -> Result<Told, &'a [u8]> {
+    let mut told = Told::default();
+    for element in from_right {
+        let hop = hop(element).ok_or(element)?;
+        told = Told { scheme: hop.scheme, host: hop.host, ..Told::default() };
+        let Some(Node::Address(client)) = hop.node else { break };
+        told.client = Some(client);
+        if !trust.has_address(client.address) {
+            break;
+        }
+    }
+    Ok(told)
+}
+
+/// The elements of one Forwarded line from the right, split at the commas that stand outside quoted strings. Read from the left, a quote
+/// that a client left open would swallow what the proxies appended.
+struct FromRight<'a> {
+    rest: Option<&'a [u8]>,
+}
+
+impl<'a> Iterator for FromRight<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        loop {
+            let rest = self.rest?;
+            let comma = last_comma(rest);
+            self.rest = comma.map(|comma| &rest[..comma]);
+            let element = trim(&rest[comma.map_or(0, |comma| comma + 1)..]);
+            if !element.is_empty() {
+                return Some(element);
+            }
+        }
+    }
+}
+
+fn last_comma(line: &[u8]) -> Option<usize> {
+    let mut is_quoted = false;
+    for (index, byte) in line.iter().enumerate().rev() {
+        match byte {
+            b',' if !is_quoted => return Some(index),
+            b'"' if !is_quoted => is_quoted = true,
+            b'"' => {
+                let before = line[..index].iter().rev();
+                is_quoted = before.take_while(|byte| **byte == b'\\').count() % 2 == 1;
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+/// What one proxy says in Forwarded.
+#[derive(Default)]
+struct Hop {
+    node: Option<Node>,
+    scheme: Option<Scheme>,
+    host: Option<Vec<u8>>,
+}
+
+/// RFC 7239 4: pairs of a token, `=` and a token or a quoted string, with `;` between; none that is read here twice. White space around `;` is let pass.
+fn hop(element: &[u8]) -> Option<Hop> {
+    let mut hop = Hop::default();
+    let mut rest = element;
+    loop {
+        rest = trim(rest);
+        if let [b';', after @ ..] = rest {
+            rest = after;
+            continue;
+        }
+        if rest.is_empty() {
+            return Some(hop);
+        }
+        let (name, after) = rest.split_at(token_length(rest));
+        let (value, after) = value(after.strip_prefix(b"=")?)?;
+        let is_wrong = if name.eq_ignore_ascii_case(b"for") {
+            hop.node.replace(node(&value, Literal::Bracketed)?).is_some()
+        } else if name.eq_ignore_ascii_case(b"proto") {
+            hop.scheme.replace(scheme(&value)?).is_some()
+        } else if name.eq_ignore_ascii_case(b"host") {
+            hop.host.replace(host(&value)?).is_some()
+        } else {
+            // Which of its own addresses the proxy was asked at (`by`), and what RFC 7239 5.5 leaves to others.
+            name.is_empty()
+        };
+        if is_wrong {
+            return None;
+        }
+        rest = trim(after);
+        if !matches!(rest, [] | [b';', ..]) {
+            return None;
+        }
+    }
+}
+
+/// A token or a quoted string at the start, without quotes and escapes, and what follows it.
+fn value(bytes: &[u8]) -> Option<(Vec<u8>, &[u8])> {
+    let [b'"', rest @ ..] = bytes else {
+        let (token, rest) = bytes.split_at(token_length(bytes));
+        return (!token.is_empty()).then(|| (token.to_vec(), rest));
+    };
+    let mut value = Vec::new();
+    let mut rest = rest;
+    loop {
+        match rest {
+            [b'"', after @ ..] => return Some((value, after)),
+            [b'\\', byte, after @ ..] | [byte, after @ ..] => {
+                value.push(*byte);
+                rest = after;
+            }
+            [] => return None,
+        }
+    }
+}
+
+/// How an IPv6 address is written where no port follows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Literal {
+    /// in brackets only (RFC 7239 6)
+    Bracketed,
+    /// in brackets or without, as X-Forwarded-For is written
+    Bare,
+}
+
+/// RFC 7239 6: an address with or without a port, `unknown`, or a name that hides it.
+fn node(bytes: &[u8], literal: Literal) -> Option<Node> {
+    if bytes.eq_ignore_ascii_case(b"unknown") || is_hidden(bytes) {
+        return Some(Node::Hidden);
+    }
+    let text = str::from_utf8(bytes).ok()?;
+    let named =
+        |address: IpAddr, port| Node::Address(Client { address: address.to_canonical(), port });
+    if literal == Literal::Bare
+        && let Ok(address) = text.parse::<IpAddr>()
+    {
+        return Some(named(address, None));
+    }
+    let (address, rest) = match text.strip_prefix('[') {
+        Some(inner) => {
+            let (address, rest) = inner.split_once(']')?;
+            (IpAddr::V6(address.parse().ok()?), rest)
+        }
+        None => {
+            let end = text.find(':').unwrap_or(text.len());
+            (IpAddr::V4(text[..end].parse().ok()?), &text[end..])
+        }
+    };
+    match rest.strip_prefix(':') {
+        None if rest.is_empty() => Some(named(address, None)),
+        None => None,
+        Some(hidden) if is_hidden(hidden.as_bytes()) => Some(named(address, None)),
+        Some(digits) => Some(named(address, Some(port(digits.as_bytes())?))),
+    }
+}
+
+/// RFC 7239 6.3: `_` and a name of the proxy's own.
+fn is_hidden(bytes: &[u8]) -> bool {
+    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    matches!(bytes, [b'_', name @ ..] if !name.is_empty() && name.iter().all(is_name))
+}
+
+fn scheme(bytes: &[u8]) -> Option<Scheme> {
+    match bytes {
+        _ if bytes.eq_ignore_ascii_case(b"https") => Some(Scheme::Https),
+        _ if bytes.eq_ignore_ascii_case(b"http") => Some(Scheme::Http),
+        _ => None,
+    }
+}
+
+fn host(bytes: &[u8]) -> Option<Vec<u8>> {
+    is_authority(bytes).then(|| bytes.to_vec())
+}
+
+fn port(digits: &[u8]) -> Option<u16> {
+    let digits = str::from_utf8(digits).ok()?;
+    // `parse` takes a sign.
+    let port: u16 =
+        digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())??;
+    (port != 0).then_some(port)
+}
+
+/// The path under which a proxy has the application. Links are made of it: none may come to lead to another host or out of it.
+fn prefix(bytes: &[u8]) -> Option<Vec<u8>> {
+    if !is_target(bytes) || !is_percent_encoded(bytes) || bytes.contains(&b'?') {
+        return None;
+    }
+    let mut path = decoded(bytes, 0);
+    let is_path = path.starts_with(b"/")
+        && !path.windows(2).any(|pair| pair == b"//")
+        && !path.iter().any(|byte| byte.is_ascii_control() || *byte == b'\\')
+        && !path.split(|byte| *byte == b'/').any(|segment| matches!(segment, b"." | b".."));
+    if path.ends_with(b"/") {
+        path.pop();
+    }
+    is_path.then_some(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trust(text: &str) -> Trust {
+        Trust(text.split(' ').map(|one| one.parse().expect("right")).collect())
+    }
+
+    /// What the lines tell, and the names of the fields that are ignored.
+    fn read(trusted: &str, lines: &[(&str, &str)]) -> (Result<Told, Contradiction>, Vec<Field>) {
+        let mut wrong = Vec::new();
+        let fields = lines.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+        let told = told(fields, &trust(trusted), |field, _| wrong.push(field));
+        (told, wrong)
+    }
+
+    fn address(trusted: &str, name: &str, value: &str) -> Option<String> {
+        let (told, _) = read(trusted, &[(name, value)]);
+        let client = told.expect("one family").client?;
+        Some(client.port.map_or_else(
+            || client.address.to_string(),
+            |port| format!("{} {port}", client.address),
+        ))
+    }
+
+    fn of_list(trusted: &str, value: &str) -> Option<String> {
+        address(trusted, "X-Forwarded-For", value)
+    }
+
+    fn of_forwarded(trusted: &str, value: &str) -> Option<String> {
+        address(trusted, "Forwarded", value)
+    }
+
+    #[test]
+    fn who_is_trusted_shows_as_it_is_written() {
+        for text in ["*", "unix:", "10.0.0.1", "10.0.0.0/8", "0.0.0.0/0", "::1", "2001:db8::/32"] {
+            assert_eq!(text.parse::<Trusted>().expect(text).to_string(), text);
+        }
+        let mapped: Trusted = "::ffff:10.0.0.0/104".parse().expect("a network");
+        assert_eq!(mapped.to_string(), "10.0.0.0/8");
+    }
+
+    #[test]
+    fn what_names_nobody_is_refused() {
+        for text in [
+            "",
+            "host",
+            "10.0.0",
+            "10.0.0.1/33",
+            "::/129",
+            "10.0.0.0/",
+            "10.0.0.0/+8",
+            "unix:/a",
+            "[::1]",
+        ] {
+            assert!(text.parse::<Trusted>().is_err(), "{text}");
+        }
+        let error = "10.1.2.3/8".parse::<Trusted>().expect_err("bits after the prefix");
+        assert_eq!(error, "write 10.0.0.0/8 for the network, or 10.1.2.3 alone");
+    }
+
+    #[test]
+    fn a_peer_is_trusted_by_its_address_or_its_socket() {
+        let inet = |text: &str| Address::Inet(text.parse().expect("an address"));
+        let networks = trust("10.0.0.0/8 2001:db8::/32 127.0.0.1");
+        for peer in ["10.255.0.1:1", "[::ffff:10.0.0.1]:1", "[2001:db8:1::1]:1", "127.0.0.1:1"] {
+            assert!(networks.has(&inet(peer)), "{peer}");
+        }
+        for peer in ["11.0.0.1:1", "[2001:db9::1]:1", "127.0.0.2:1", "[::1]:1", "[::a00:1]:1"] {
+            assert!(!networks.has(&inet(peer)), "{peer}");
+        }
+        assert!(!networks.has(&Address::Unix(None)));
+        assert!(trust("unix:").has(&Address::Unix(None)));
+        assert!(!trust("unix:").has(&inet("127.0.0.1:1")));
+        assert!(trust("*").has(&Address::Unix(None)) && trust("*").has(&inet("[::1]:1")));
+        assert!(trust("0.0.0.0/0").has(&inet("8.8.8.8:1")));
+        assert!(!trust("0.0.0.0/0").has(&inet("[2001:db8::1]:1")));
+        assert!(!Trust(Vec::new()).has(&inet("127.0.0.1:1")));
+    }
+
+    #[test]
+    fn the_right_most_untrusted_address_is_the_client() {
+        assert_eq!(of_list("10.0.0.0/8", "6.6.6.6, 192.0.2.1").as_deref(), Some("192.0.2.1"));
+        assert_eq!(
+            of_list("10.0.0.0/8", "6.6.6.6,192.0.2.1 ,10.0.0.2,").as_deref(),
+            Some("192.0.2.1")
+        );
+        assert_eq!(of_list("10.0.0.0/8", "10.0.0.1, 10.0.0.2").as_deref(), Some("10.0.0.1"));
+        assert_eq!(of_list("*", "6.6.6.6, 192.0.2.1").as_deref(), Some("6.6.6.6"));
+        assert_eq!(of_list("unix:", "6.6.6.6, 192.0.2.1").as_deref(), Some("192.0.2.1"));
+        assert_eq!(of_list("*", " , "), None);
+        let lines = [("x-forwarded-for", "6.6.6.6"), ("X-FORWARDED-FOR", "192.0.2.1")];
+        let client = read("unix:", &lines).0.expect("one family").client.expect("a client");
+        assert_eq!(client.address.to_string(), "192.0.2.1");
+    }
+
+    #[test]
+    fn an_address_is_written_in_many_ways() {
+        for (value, expected) in [
+            ("192.0.2.1:80", "192.0.2.1 80"),
+            ("2001:db8::1", "2001:db8::1"),
+            ("[2001:db8::1]", "2001:db8::1"),
+            ("[2001:db8::1]:65535", "2001:db8::1 65535"),
+            ("::ffff:192.0.2.1", "192.0.2.1"),
+        ] {
+            assert_eq!(of_list("unix:", value).as_deref(), Some(expected), "{value}");
+        }
+        for value in [
+            "1.2.3",
+            "1.2.3.4.5",
+            "01.2.3.4",
+            "1.2.3.4:",
+            "1.2.3.4:0",
+            "1.2.3.4:65536",
+            "1.2.3.4:+1",
+            "[::1",
+            "[::1]x",
+            "[1.2.3.4]",
+            "fe80::1%eth0",
+            "host",
+            "\u{e9}",
+            "_",
+            "_a b",
+            "\"1.2.3.4\"",
+        ] {
+            let (told, wrong) = read("unix:", &[("X-Forwarded-For", value)]);
+            assert_eq!((told, wrong), (Ok(Told::default()), vec![Field::For]), "{value}");
+        }
+    }
+
+    #[test]
+    fn what_stands_left_of_the_client_cannot_spoil_it() {
+        for garbage in
+            ["\"", "for=\"", "\\", "\"\\", "x;;=,", "\",", "for=1.1.1.1", "\"a", "a=\"\\\""]
+        {
+            let value = format!("{garbage}, for=192.0.2.1");
+            assert_eq!(of_forwarded("unix:", &value).as_deref(), Some("192.0.2.1"), "{value}");
+            let value = format!("{garbage}, for=\"[2001:db8::1]:1\";x=\",\\\"\\\\\"");
+            assert_eq!(of_forwarded("unix:", &value).as_deref(), Some("2001:db8::1 1"), "{value}");
+            let value = format!("{garbage}, 192.0.2.1");
+            assert_eq!(of_list("unix:", &value).as_deref(), Some("192.0.2.1"), "{value}");
+        }
+    }
+
+    #[test]
+    fn a_client_that_is_hidden_leaves_the_peer() {
+        assert_eq!(of_list("10.0.0.0/8", "192.0.2.1, unknown, 10.0.0.1"), None);
+        assert_eq!(of_forwarded("unix:", "for=192.0.2.1, for=_secret"), None);
+        assert_eq!(of_forwarded("unix:", "for=192.0.2.1, for=Unknown"), None);
+        assert_eq!(of_forwarded("unix:", "for=\"192.0.2.1:_p\"").as_deref(), Some("192.0.2.1"));
+        assert_eq!(read("unix:", &[("Forwarded", "for=_secret")]).1, []);
+    }
+
+    #[test]
+    fn forwarded_takes_scheme_and_host_from_the_element_of_the_client() {
+        let value = "for=6.6.6.6;host=evil, For=192.0.2.1;PROTO=HTTPS;host=\"a.test:8443\";by=_x; ext=1, for=10.0.0.1;proto=http;host=in";
+        let (told, wrong) = read("10.0.0.0/8", &[("Forwarded", value)]);
+        let told = told.expect("one family");
+        assert_eq!(told.client.expect("a client").address.to_string(), "192.0.2.1");
+        assert_eq!(
+            (told.scheme, told.host.as_deref()),
+            (Some(Scheme::Https), Some(&b"a.test:8443"[..]))
+        );
+        assert_eq!((told.port, told.prefix, wrong), (None, None, vec![]));
+        let (told, _) = read("unix:", &[("Forwarded", "proto=https")]);
+        assert_eq!(told, Ok(Told { scheme: Some(Scheme::Https), ..Told::default() }));
+    }
+
+    #[test]
+    fn a_forwarded_field_that_breaks_the_grammar_tells_nothing() {
+        for value in [
+            "for",
+            "for=",
+            "=x",
+            "for=192.0.2.1;for=192.0.2.2",
+            "for=192.0.2.1;proto=ftp",
+            "for=192.0.2.1;host=a/b",
+            "for=192.0.2.1;host=\"a,b\"",
+            "for=192.0.2.1 proto=https",
+            "for =192.0.2.1",
+            "for= 192.0.2.1",
+            "for=2001:db8::1",
+            "for=\"2001:db8::1\"",
+            "for=192.0.2.1:80",
+            "for=\"192.0.2.1",
+            "for=\"192.0.2.1\"x",
+            "proto=https;for=x",
+        ] {
+            let (told, wrong) = read("unix:", &[("Forwarded", value)]);
+            assert_eq!((told, wrong), (Ok(Told::default()), vec![Field::Forwarded]), "{value}");
+        }
+        assert_eq!(read("unix:", &[("Forwarded", ";;, ,;")]).1, []);
+    }
+
+    #[test]
+    fn other_lists_are_read_where_the_client_stands() {
+        let told = |trusted, proto| {
+            let lines =
+                [("X-Forwarded-For", "6.6.6.6, 192.0.2.1, 10.0.0.1"), ("X-Forwarded-Proto", proto)];
+            read(trusted, &lines).0.expect("one family").scheme
+        };
+        assert_eq!(told("10.0.0.0/8", "http, https, http"), Some(Scheme::Https));
+        assert_eq!(told("10.0.0.0/8", "https, http"), Some(Scheme::Https));
+        assert_eq!(told("10.0.0.0/8", "https"), Some(Scheme::Https));
+        assert_eq!(told("unix:", "https, http"), Some(Scheme::Http));
+        assert_eq!(told("10.0.0.0/8", "junk, Http, junk"), Some(Scheme::Http));
+    }
+
+    #[test]
+    fn each_x_field_is_understood_or_ignored_by_itself() {
+        let lines = [
+            ("X-Forwarded-For", "192.0.2.1"),
+            ("X-Forwarded-Proto", "javascript"),
+            ("X-Forwarded-Host", "a b"),
+            ("X-Forwarded-Port", "-1"),
+            ("X-Forwarded-Prefix", "//evil.test"),
+        ];
+        let (told, wrong) = read("unix:", &lines);
+        let told = told.expect("one family");
+        assert_eq!(told, Told { client: told.client, ..Told::default() });
+        assert!(told.client.is_some());
+        assert_eq!(wrong, [Field::Proto, Field::Host, Field::Port, Field::Prefix]);
+        assert_eq!(
+            read("unix:", &[("X-Forwarded-Proto", ""), ("Accept", "x")]),
+            (Ok(Told::default()), vec![])
+        );
+    }
+
+    #[test]
+    fn a_prefix_is_a_path_on_this_host() {
+        let prefix = |text: &str| super::prefix(text.as_bytes());
+        assert_eq!(prefix("/shop/"), Some(b"/shop".to_vec()));
+        assert_eq!(prefix("/"), Some(Vec::new()));
+        assert_eq!(prefix("/%C3%A4/b%20c"), Some(b"/\xc3\xa4/b c".to_vec()));
+        for text in [
+            "shop",
+            "//host",
+            "/%2fhost",
+            "/a//b",
+            "/a\\b",
+            "/a%5cb",
+            "/a%0d%0ab",
+            "/..",
+            "/a/%2e%2e/b",
+            "/a?b",
+            "/a#b",
+            "/%zz",
+            "/a%",
+            "http://host/a",
+        ] {
+            assert_eq!(prefix(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn both_kinds_of_fields_contradict_each_other() {
+        let forwarded = ("Forwarded", "for=192.0.2.1");
+        for name in ["For", "Proto", "Host", "Port", "Prefix"] {
+            let other = format!("X-Forwarded-{name}");
+            assert_eq!(read("unix:", &[(&other, "x"), forwarded]).0, Err(Contradiction));
+        }
+        assert!(read("unix:", &[("X-Forwarded-For", ""), forwarded]).0.is_ok());
+        assert!(read("unix:", &[("X-Forwarded-For", "192.0.2.1"), ("Forwarded", "")]).0.is_ok());
+    }
+
+    #[test]
+    fn no_bytes_panic() {
+        let alphabet = b"\",;=\\ :[]_.%/for1\xff";
+        let mut seed = 1_u64;
+        for _ in 0..20_000 {
+            let mut value = Vec::new();
+            for _ in 0..seed % 24 {
+                seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                value.push(alphabet[(seed >> 33) as usize % alphabet.len()]);
+            }
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(99);
+            for field in Field::ALL {
+                let fields = [(field.name().as_bytes(), &value[..])].into_iter();
+                let told = told(fields, &trust("10.0.0.0/8"), |_, _| {});
+                assert!(told.is_ok());
+            }
+        }
+    }
+}
