@@ -1,6 +1,7 @@
 //! Watches the leader, and has it replaced when the application holds it up. Sleeps while no call is under way.
 
 use crate::pool::{Inside, Pool};
+use crate::sys::Watched;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::Thread;
@@ -72,8 +73,8 @@ impl Monitor {
                 continue;
             }
             idle_ticks = 0;
-            let cpu =
-                pool.members[leader].clock.get().copied().flatten().and_then(|clock| clock.time());
+            let watched = pool.members[leader].watched.get().copied();
+            let cpu = watched.and_then(Watched::cpu_time);
             let Some(before) = seen.filter(|seen| seen.leader == leader && seen.inside == inside)
             else {
                 seen = Some(Seen { leader, inside, cpu, since: Instant::now() });
@@ -81,7 +82,11 @@ impl Monitor {
             };
             let age = before.since.elapsed();
             let is_held_up = match inside {
-                Inside::Call(_) => age >= LONG || (cpu.is_some() && cpu == before.cpu),
+                // A clock that stands still is also that of a thread which another process keeps from its processor.
+                Inside::Call(_) => {
+                    let stands_still = cpu.is_some() && cpu == before.cpu;
+                    age >= LONG || (stands_still && !watched.is_some_and(Watched::is_runnable))
+                }
                 Inside::Entry(_) | Inside::Server => age >= LONG_ENTRY,
             };
             if is_held_up {

@@ -11,7 +11,7 @@ use crate::exchange::Application;
 use crate::http1::{Turn, Workspace};
 use crate::monitor::Monitor;
 use crate::reactor::{Reactor, Taken, lock};
-use crate::sys::CpuClock;
+use crate::sys::Watched;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -39,7 +39,7 @@ pub(crate) struct Pool {
 #[derive(Debug, Default)]
 pub(crate) struct Member {
     thread: OnceLock<Thread>,
-    pub(crate) clock: OnceLock<Option<CpuClock>>,
+    pub(crate) watched: OnceLock<Watched>,
     woken: AtomicBool,
     /// what it is inside of: see [`Inside`]
     inside: AtomicU64,
@@ -122,7 +122,7 @@ impl Pool {
         let member = &self.members[me];
         // Each member is one thread's, so these are set once.
         let _ = member.thread.set(std::thread::current());
-        let _ = member.clock.set(CpuClock::of_this_thread());
+        let _ = member.watched.set(Watched::this_thread());
         let mut workspace = Workspace::new(&self.config, &self.draining);
         let mut ready = Vec::new();
         loop {
@@ -333,9 +333,7 @@ impl Pool {
         } else if let Stage::Draining(until) = stage
             && Instant::now() >= until
         {
-            let open = self.reactor.open();
-            log::warn!("the graceful timeout has passed: cut off {open} connections");
-            self.finish(Stage::Cut(open));
+            self.finish(Stage::Cut(self.reactor.open()));
         }
     }
 

@@ -1,43 +1,85 @@
-//! System calls that no library of ours wraps: a thread's CPU clock. One of the rooms where `unsafe` may stand.
+//! System calls that no library of ours wraps: what a thread is doing, seen from another. One of the rooms where `unsafe` may stand.
 
 use std::time::Duration;
 
-/// The CPU clock of one thread, readable from every other thread of the process.
+/// A thread that others may look at.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct CpuClock {
+pub(crate) struct Watched {
     #[cfg(target_os = "linux")]
-    id: libc::clockid_t,
+    clock: Option<libc::clockid_t>,
+    #[cfg(target_os = "linux")]
+    id: rustix::thread::Pid,
 }
 
-impl CpuClock {
-    /// The calling thread's clock, where the system has one.
-    #[cfg(target_os = "linux")]
-    pub(crate) fn of_this_thread() -> Option<CpuClock> {
-        let mut id: libc::clockid_t = 0;
-        // SAFETY: pthread_self() is a live thread for as long as it runs this line, and `id` is a valid place to write to.
-        let failed = unsafe { libc::pthread_getcpuclockid(libc::pthread_self(), &mut id) };
-        (failed == 0).then_some(CpuClock { id })
+#[cfg(target_os = "linux")]
+impl Watched {
+    pub(crate) fn this_thread() -> Watched {
+        let mut clock: libc::clockid_t = 0;
+        // SAFETY: pthread_self() is a live thread for as long as it runs this line, and `clock` is a valid place to write to.
+        let failed = unsafe { libc::pthread_getcpuclockid(libc::pthread_self(), &mut clock) };
+        Watched { clock: (failed == 0).then_some(clock), id: rustix::thread::gettid() }
     }
 
-    /// No such clock here: the monitor goes by a call's age alone.
-    #[cfg(not(target_os = "linux"))]
-    pub(crate) fn of_this_thread() -> Option<CpuClock> {
-        None
-    }
-
-    /// The CPU time the thread has used; `None` once the thread has ended.
-    #[cfg(target_os = "linux")]
-    pub(crate) fn time(self) -> Option<Duration> {
+    /// The CPU time the thread has used; `None` where that can't be told, and once the thread has ended.
+    pub(crate) fn cpu_time(self) -> Option<Duration> {
         let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
         // SAFETY: a clock id is a number that the kernel checks itself, and `time` is a valid place to write to.
-        let failed = unsafe { libc::clock_gettime(self.id, &mut time) };
+        let failed = unsafe { libc::clock_gettime(self.clock?, &mut time) };
         (failed == 0)
             .then(|| Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32))
     }
 
-    /// No such clock here.
-    #[cfg(not(target_os = "linux"))]
-    pub(crate) fn time(self) -> Option<Duration> {
+    /// Whether the thread would run if there were a processor for it. Costs some microseconds.
+    pub(crate) fn is_runnable(self) -> bool {
+        let path = format!("/proc/self/task/{}/stat", self.id.as_raw_nonzero());
+        // The state stands behind the name, which is in parentheses and may have some of its own (proc(5)).
+        std::fs::read_to_string(path)
+            .ok()
+            .and_then(|stat| stat.rsplit_once(") ").map(|(_, rest)| rest.starts_with('R')))
+            .unwrap_or(false)
+    }
+}
+
+/// Elsewhere nothing can be seen: the monitor goes by a call's age alone.
+#[cfg(not(target_os = "linux"))]
+impl Watched {
+    pub(crate) fn this_thread() -> Watched {
+        Watched {}
+    }
+
+    pub(crate) fn cpu_time(self) -> Option<Duration> {
         None
+    }
+
+    pub(crate) fn is_runnable(self) -> bool {
+        false
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_looks_at_itself_is_runnable_and_uses_the_processor() {
+        let me = Watched::this_thread();
+        assert!(me.is_runnable());
+        assert!(me.cpu_time() > Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn a_thread_that_waits_is_not_runnable() {
+        let (tell, told) = std::sync::mpsc::channel();
+        let (end, ended) = std::sync::mpsc::channel::<()>();
+        let thread = std::thread::spawn(move || {
+            tell.send(Watched::this_thread()).expect("the test waits for it");
+            ended.recv()
+        });
+        let watched = told.recv().expect("the thread tells");
+        while watched.is_runnable() {
+            std::thread::yield_now();
+        }
+        drop(end);
+        assert!(thread.join().expect("no panic").is_err());
     }
 }

@@ -5,9 +5,10 @@
 mod support;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Barrier};
+use std::sync::{Arc, Barrier, Mutex, mpsc};
 use std::time::Duration;
 use support::{Answer, body, config, head, serve};
+use whiskyjack_server::config::{Observer, Record};
 use whiskyjack_server::exchange::{Application, Exchange, Failure, Sent};
 use whiskyjack_server::server::Ended;
 
@@ -365,4 +366,42 @@ fn a_peer_that_never_stops_does_not_keep_the_others_waiting() {
     }
     flood.stop();
     other_flood.stop();
+}
+
+#[derive(Debug)]
+struct Told(Mutex<mpsc::Sender<(Vec<u8>, u16)>>);
+
+impl Observer for Told {
+    fn finished(&self, record: &Record<'_>) {
+        let target = record.head.map_or_else(Vec::new, |head| head.target().to_vec());
+        self.0.lock().unwrap().send((target, record.status)).unwrap();
+    }
+}
+
+#[test]
+fn every_request_ends_in_one_record_whatever_ends_it() {
+    let (tell, told) = mpsc::channel();
+    let mut observed = config(1);
+    observed.observer = Some(Arc::new(Told(Mutex::new(tell))));
+    let server = serve(observed, Pieces);
+    let half = "POST /half HTTP/1.1\r\nHost: test\r\nContent-Length: 10\r\n\r\nhalf";
+    let mut peer = server.connect();
+    peer.send("GET /whole HTTP/1.1\r\nHost: test\r\n\r\n");
+    assert_eq!(peer.response().status, 200);
+    assert_eq!(told.recv().unwrap(), (b"/whole".to_vec(), 200));
+    peer.send(half);
+    drop(peer);
+    assert_eq!(told.recv().unwrap(), (b"/half".to_vec(), 0));
+    let mut peer = server.connect();
+    peer.send(half);
+    peer.reset();
+    assert_eq!(told.recv().unwrap(), (b"/half".to_vec(), 0));
+    server.ask("/panic");
+    assert_eq!(told.recv().unwrap(), (b"/panic".to_vec(), 500));
+    let mut peer = server.connect();
+    peer.send("BAD\r\n");
+    assert_eq!(peer.response().status, 400);
+    assert_eq!(told.recv().unwrap(), (Vec::new(), 400));
+    assert_eq!(server.drain(), Ended::Drained);
+    assert!(told.try_recv().is_err(), "one record a request");
 }

@@ -416,7 +416,10 @@ impl Connection {
                 return Ok(Step::Stop(state, Turn::Yield));
             }
             *reads -= 1;
-            match self.fill(workspace)? {
+            let filled = self.fill(workspace).inspect_err(|_| {
+                self.record(workspace, true, 0, 0, request.begun, Duration::ZERO);
+            });
+            match filled? {
                 Filled::All(_) | Filled::Some(_) => {
                     let config = workspace.config;
                     let pace = Pace { since: request.begun, base: 0 };

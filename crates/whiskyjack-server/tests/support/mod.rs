@@ -1,6 +1,6 @@
 //! Starts servers and speaks with them. The only place in these tests that opens sockets.
 
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, SockRef, Socket, Type};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -137,6 +137,11 @@ impl Peer {
             while matches!(reader.read(&mut block), Ok(1..)) {}
         });
         Flood { stream: self.stream, stop, threads: [writing, reading] }
+    }
+
+    /// Breaks the connection off.
+    pub fn reset(self) {
+        SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
     }
 
     pub fn end_writing(&mut self) {
