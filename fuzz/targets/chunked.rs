@@ -63,8 +63,10 @@ fuzz_target!(|data: &[u8]| {
         }
     }
 
+    // Single bytes make six each: a short body says as much.
+    let body = &input.bytes[..input.bytes.len().min(256)];
     let mut encoded = Vec::new();
-    for piece in pieces.iter().filter(|piece| !piece.is_empty()) {
+    for piece in input.cut(body).iter().filter(|piece| !piece.is_empty()) {
         let mut prefix = [0; CHUNK_PREFIX];
         let written = chunk_prefix(piece.len() as u64, &mut prefix);
         encoded.extend_from_slice(&prefix[..written]);
@@ -76,5 +78,5 @@ fuzz_target!(|data: &[u8]| {
     encoded.extend_from_slice(b"GET / HTTP/1.1\r\n");
     let limits = BodyLimits { extensions: 0, trailers: 0, body: u64::MAX };
     let decoded = decode(RequestFraming::Chunked, limits, &input.cut(&encoded));
-    assert_eq!(decoded, (input.bytes.to_vec(), Ok(Some(end))));
+    assert_eq!(decoded, (body.to_vec(), Ok(Some(end))));
 });
