@@ -11,7 +11,9 @@
 //! ```
 
 mod exchange;
+mod pace;
 
+use self::pace::Pace;
 use crate::config::{Config, Record};
 use crate::exchange::Origin;
 use crate::input::{Filled, Input, Spare};
@@ -594,33 +596,6 @@ impl Connection {
                 queued,
             });
         }
-    }
-}
-
-/// Since when bytes should move, and how many had moved before.
-#[derive(Clone, Copy, Debug)]
-struct Pace {
-    since: Instant,
-    base: u64,
-}
-
-impl Pace {
-    /// When a peer that moves nothing more is too slow: it stalls for `timeout`, or falls below `rate` bytes a second,
-    /// counted once `timeout` has passed. `moved` is the count of all bytes so far.
-    fn deadline(
-        self,
-        now: Instant,
-        moved: u64,
-        timeout: Option<Duration>,
-        rate: u64,
-    ) -> Option<Instant> {
-        let timeout = timeout?;
-        let stalled = now + timeout;
-        if rate == 0 {
-            return Some(stalled);
-        }
-        let earned = Duration::from_secs((moved - self.base) / rate);
-        Some(self.since.checked_add(timeout + earned).map_or(stalled, |slow| slow.min(stalled)))
     }
 }
 
