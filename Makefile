@@ -20,7 +20,7 @@ MATURIN := env -u CONDA_PREFIX VIRTUAL_ENV=$(VENV) CARGO_TARGET_DIR=$(EXTENSION_
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 SOURCES := Cargo.toml Cargo.lock pyproject.toml README.md LICENSE-MIT LICENSE-APACHE \
-	$(shell find crates -name '*.rs' -o -name Cargo.toml) $(wildcard python/whiskyjack/*.py python/whiskyjack/*.pyi)
+	$(shell find crates -name '*.rs' -o -name Cargo.toml) $(shell find python -name '*.py' -o -name '*.pyi')
 PYTHON_CODE := python tests bench conformance
 FUZZ_SECONDS ?= 20
 

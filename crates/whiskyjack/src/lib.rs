@@ -24,6 +24,9 @@ mod _whiskyjack {
     use pyo3::prelude::*;
     use std::ffi::OsString;
 
+    #[pymodule_export]
+    use whiskyjack_wsgiref::module;
+
     /// Runs the whiskyjack command and returns its exit code.
     #[pyfunction]
     fn main(py: Python<'_>, argv: Vec<OsString>) -> i32 {

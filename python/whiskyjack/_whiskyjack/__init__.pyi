@@ -1,6 +1,8 @@
 from collections.abc import Sequence
 
-__all__ = ["__version__", "main"]
+from whiskyjack._whiskyjack import wsgiref as wsgiref
+
+__all__ = ["__version__", "main", "wsgiref"]
 
 __version__: str
 
