@@ -418,6 +418,30 @@ def test_unusual_applications_are_served_too(served: Served, name: str, body: by
     assert answer.value("X-Late") is None
 
 
+@pytest.mark.parametrize(
+    ("path", "code", "is_logged"),
+    [
+        ("forks?ends", 0, False),
+        ("forks?exits", 0, False),
+        ("forks?exits_with_3", 3, False),
+        ("forks?raises", 1, True),
+        ("forks?returns", 1, True),
+        ("forks_between?yields", 1, True),
+        ("forks_between?writes", 1, True),
+    ],
+)
+def test_a_child_that_the_application_forks_answers_nobody(
+    serve: Serve, path: str, code: int, is_logged: bool
+) -> None:
+    server = serve("stage:application")
+    with conversation(server.port, get(f"/odd/{path}") + get("/responses/one")) as opened:
+        assert opened.read_response().body.endswith(b"the child ended with %d" % code)
+        assert opened.read_response().body == b"one piece", "the parent alone answers, and goes on"
+    if is_logged:
+        server.wait_for_log("os._exit")
+    assert ("os._exit" in server.log()) == is_logged
+
+
 def test_what_an_application_kept_cannot_touch_a_later_response(serve: Serve) -> None:
     server = serve("stage:application", "--threads", "1")
     with conversation(server.port, get("/odd/keep") + get("/odd/use_kept") + get("/responses/one")) as opened:

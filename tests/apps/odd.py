@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import sys
 import threading
 import urllib.request
 from collections.abc import Iterable, Iterator
@@ -125,6 +126,38 @@ def zipped(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[
     return wrapped
 
 
+def _ended(child: int) -> bytes:
+    return b"the child ended with %d" % os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def forks(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """Forks a child, which ends as the query says; what it does wrong is to come back."""
+    child = os.fork()
+    start_response("200 OK", [PLAIN])
+    if child:
+        return [_ended(child)]
+    match environ["QUERY_STRING"]:
+        case "ends":
+            os._exit(0)
+        case "exits":
+            sys.exit()
+        case "exits_with_3":
+            sys.exit(3)
+        case "raises":
+            raise RuntimeError("in the child")
+    return [b"the child's answer"]
+
+
+def forks_between(environ: WSGIEnvironment, start_response: StartResponse) -> Iterator[bytes]:
+    """Forks in the middle of its body."""
+    write = start_response("200 OK", [PLAIN])
+    yield b"before, "
+    child = os.fork()
+    if not child and environ["QUERY_STRING"] == "writes":
+        write(b"the child's piece")
+    yield _ended(child) if child else b"the child's piece"
+
+
 _kept: list[Any] = []
 
 
@@ -164,6 +197,8 @@ APPS = {
     "fails_after_the_last_byte": fails_after_the_last_byte,
     "piped": piped,
     "zipped": zipped,
+    "forks": forks,
+    "forks_between": forks_between,
     "keep": keep,
     "use_kept": use_kept,
 }

@@ -141,7 +141,8 @@ impl Gateway {
             }
         };
         let lease = &request.get().lease;
-        let draft = connection.draft.take().unwrap_or_default();
+        let mut draft = connection.draft.take().unwrap_or_default();
+        draft.settle();
         let (outcome, draft) = lease.lend(py, exchange, draft, || {
             Call { py, lease }.run(self.application.bind(py), environ, start_response)
         });
@@ -413,6 +414,7 @@ enum Progress {
 
 /// Starts the response, if that is still to be done.
 fn begin(exchange: &mut dyn Exchange, draft: &Draft, length: Option<u64>) -> Result<(), Trouble> {
+    draft.birthplace.hold();
     if !draft.is_started() {
         return Err(Trouble::Misuse(NEVER_STARTED.to_owned()));
     }
@@ -504,6 +506,10 @@ fn report(
     draft: &mut Draft,
     trouble: Trouble,
 ) -> Result<(), Failure> {
+    match &trouble {
+        Trouble::Raised(error) => draft.birthplace.hold_raised(py, error),
+        Trouble::Misuse(_) | Trouble::Unsent(_) => draft.birthplace.hold(),
+    }
     match trouble {
         Trouble::Unsent(failure) => Err(failure),
         Trouble::Misuse(what) => {

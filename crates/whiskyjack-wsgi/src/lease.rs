@@ -5,6 +5,7 @@
 //! Rules that keep this free of deadlocks, with the GIL and without it: no thread waits for the lock while it is
 //! attached, none waits to be attached while it has the lock, and nothing under the lock runs Python code.
 
+use crate::child::Birthplace;
 use crate::error;
 use crate::input::Intake;
 use pyo3::prelude::*;
@@ -24,6 +25,8 @@ pub(crate) struct Draft {
     pub(crate) intake: Intake,
     /// the peer's fault that the application was told of
     pub(crate) fault: Option<io::Error>,
+    /// the process that answers
+    pub(crate) birthplace: Birthplace,
 }
 
 impl Draft {
@@ -38,6 +41,11 @@ impl Draft {
         self.head.clear();
         self.intake = Intake::default();
         self.fault = None;
+    }
+
+    /// Makes it one of this process, whatever was forked since the last request.
+    pub(crate) fn settle(&mut self) {
+        self.birthplace = Birthplace::here();
     }
 }
 

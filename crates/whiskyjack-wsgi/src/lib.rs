@@ -28,6 +28,7 @@
 //! # }
 //! ```
 
+mod child;
 mod environ;
 mod error;
 mod file_wrapper;

@@ -9,6 +9,8 @@ use std::fs::File;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::ptr::{self, NonNull};
+use std::sync::Once;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A str whose code points are these bytes: PEP 3333's native string.
 pub(crate) fn latin1<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyString>> {
@@ -92,4 +94,27 @@ pub(crate) fn duplicate(descriptor: i32) -> io::Result<File> {
     // this moment, the duplicate is of another file or there is none; the kernel does not mind.
     let borrowed = unsafe { BorrowedFd::borrow_raw(descriptor) };
     Ok(File::from(borrowed.try_clone_to_owned()?))
+}
+
+static FORKS: AtomicU32 = AtomicU32::new(0);
+
+/// How many forks lie between this process and the one in which this was asked first: by it a child knows what it is, at
+/// the price of a load, where asking the kernel for the process's number costs a call.
+pub(crate) fn forks() -> u32 {
+    static COUNTING: Once = Once::new();
+    extern "C" fn count() {
+        FORKS.fetch_add(1, Ordering::Relaxed);
+    }
+    // SAFETY: the handler adds to an atomic, which is allowed in the child of a process with threads, and this library,
+    // as every extension module, is never unloaded. Should the handler not be taken, for want of memory, forks go unseen.
+    COUNTING.call_once(|| unsafe {
+        libc::pthread_atfork(None, None, Some(count));
+    });
+    FORKS.load(Ordering::Relaxed)
+}
+
+/// Ends this process at once: nothing is flushed, no handler runs.
+pub(crate) fn end_process(code: i32) -> ! {
+    // SAFETY: _exit takes any number and touches no memory of ours.
+    unsafe { libc::_exit(code) }
 }

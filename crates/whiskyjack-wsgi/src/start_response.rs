@@ -82,6 +82,7 @@ impl StartResponse {
             if !draft.is_started() {
                 return Err(Failure::Application); // write can be had without start_response only through a trick
             }
+            draft.birthplace.hold();
             if !exchange.is_started() {
                 exchange.start(&draft.head, None);
             }
