@@ -430,9 +430,7 @@ def test_unusual_applications_are_served_too(served: Served, name: str, body: by
         ("forks_between?writes", 1, True),
     ],
 )
-def test_a_child_that_the_application_forks_answers_nobody(
-    serve: Serve, path: str, code: int, is_logged: bool
-) -> None:
+def test_a_child_that_the_application_forks_answers_nobody(serve: Serve, path: str, code: int, is_logged: bool) -> None:
     server = serve("stage:application")
     with conversation(server.port, get(f"/odd/{path}") + get("/responses/one")) as opened:
         assert opened.read_response().body.endswith(b"the child ended with %d" % code)
@@ -440,6 +438,15 @@ def test_a_child_that_the_application_forks_answers_nobody(
     if is_logged:
         server.wait_for_log("os._exit")
     assert ("os._exit" in server.log()) == is_logged
+
+
+def test_an_application_can_recurse_as_deep_as_the_interpreter_lets_it(serve: Serve) -> None:
+    """Up to 3.13 CPython counts, and takes the stack to be a main thread's: on a smaller one the process ends."""
+    server = serve("stage:application", "--threads", "4")
+    with conversation(server.port, get("/odd/recurses")) as first, conversation(server.port) as second:
+        second.send(get("/odd/recurses"))
+        assert first.read_response().body == b"RecursionError"
+        assert second.read_response().body == b"RecursionError"
 
 
 def test_what_an_application_kept_cannot_touch_a_later_response(serve: Serve) -> None:
@@ -661,6 +668,39 @@ def test_head_of_a_file_sends_none_of_it(filing: Server) -> None:
 def test_a_file_that_cannot_be_read_is_a_fault_of_the_application(filing: Server) -> None:
     assert send(filing.port, get("/files/failing")).status == 500
     filing.wait_for_log("OSError: the disk is gone")
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="there is no /proc")
+def test_a_file_that_says_it_is_empty_is_read(filing: Server) -> None:
+    assert send(filing.port, get("/files/of_proc")).body.startswith(b"Name:")
+
+
+@pytest.mark.parametrize(
+    ("name", "logged"), [("of_text", "open it in binary mode"), ("write_only", "UnsupportedOperation")]
+)
+def test_a_file_that_gives_no_bytes_is_a_fault_that_is_explained(
+    serve: Serve, file: Path, name: str, logged: str
+) -> None:
+    server = serve("stage:application", env={"FILE": str(file)})
+    assert send(server.port, get(f"/files/{name}")).status == 500
+    server.wait_for_log(logged)
+
+
+def test_nothing_of_a_file_is_sent_where_nothing_is_announced(serve: Serve, file: Path) -> None:
+    server = serve("stage:application", env={"FILE": str(file)})
+    with conversation(server.port, get("/files/sized?0") + get("/files/in_memory_sized?0")) as opened:
+        assert opened.read_response().body == b""
+        assert opened.read_response().body == b""
+    assert "Content-Length" not in server.log(), "more in a file than was announced is no fault"
+
+
+def test_a_file_that_becomes_shorter_while_it_is_sent_ends_the_connection(serve: Serve, file: Path) -> None:
+    server = serve("stage:application", env={"FILE": str(file)})
+    with conversation(server.port, get("/files/shrinking")) as opened:
+        assert opened.read_head().value("Content-Length") == str(1 << 28)
+        assert send(server.port, get("/files/shrink")).body == b"shrunk"
+        with pytest.raises((Truncated, ConnectionResetError)):
+            opened.read_exactly(1 << 28, "a body")
 
 
 def test_every_file_is_closed_after_it_was_sent(serve: Serve, file: Path) -> None:

@@ -74,6 +74,13 @@ def in_memory(environ: WSGIEnvironment, start_response: StartResponse) -> Iterab
     return wrapped
 
 
+def in_memory_sized(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """No descriptor, and the length that the query says."""
+    start_response("200 OK", [BINARY, ("Content-Length", environ["QUERY_STRING"])])
+    wrapped: Iterable[bytes] = environ["wsgi.file_wrapper"](io.BytesIO(b"in memory"))
+    return wrapped
+
+
 class Reversed:
     """File-like with a descriptor whose bytes are not those that read() gives."""
 
@@ -107,6 +114,46 @@ def failing(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable
     return wrapped
 
 
+def of_proc(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """A regular file whose length is told as 0, whatever it holds."""
+    start_response("200 OK", [BINARY])
+    wrapped: Iterable[bytes] = environ["wsgi.file_wrapper"](open("/proc/self/status", "rb"))  # noqa: SIM115
+    return wrapped
+
+
+def of_text(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """Opened in text mode, which is a mistake."""
+    start_response("200 OK", [BINARY])
+    wrapper: Any = environ["wsgi.file_wrapper"]
+    wrapped: Iterable[bytes] = wrapper(open(__file__))  # noqa: SIM115
+    return wrapped
+
+
+def write_only(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """A descriptor that can't be read."""
+    start_response("200 OK", [BINARY])
+    file = io.FileIO(os.environ["FILE"], "a")
+    file.seek(0)
+    wrapped: Iterable[bytes] = environ["wsgi.file_wrapper"](file)
+    return wrapped
+
+
+def shrinking(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """A file larger than any socket takes at once, which `shrink` cuts."""
+    path = os.environ["FILE"] + ".shrinking"
+    with open(path, "wb") as made:
+        made.truncate(1 << 28)
+    start_response("200 OK", [BINARY])
+    wrapped: Iterable[bytes] = environ["wsgi.file_wrapper"](open(path, "rb"))  # noqa: SIM115
+    return wrapped
+
+
+def shrink(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    os.truncate(os.environ["FILE"] + ".shrinking", 0)
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"shrunk"]
+
+
 def left_open(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     """How many of the files are still open."""
     start_response("200 OK", [("Content-Type", "text/plain")])
@@ -121,7 +168,13 @@ APPS = {
     "iterated": iterated,
     "written_first": written_first,
     "in_memory": in_memory,
+    "in_memory_sized": in_memory_sized,
     "only_read": only_read,
     "failing": failing,
+    "of_proc": of_proc,
+    "of_text": of_text,
+    "write_only": write_only,
+    "shrinking": shrinking,
+    "shrink": shrink,
     "left_open": left_open,
 }

@@ -158,6 +158,25 @@ def forks_between(environ: WSGIEnvironment, start_response: StartResponse) -> It
     yield _ended(child) if child else b"the child's piece"
 
 
+# Two requests at once are on two threads, of which one at most is the main one.
+_both = threading.Barrier(2)
+
+
+def recurses(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """Goes as deep as the interpreter lets it, with a C function for every step."""
+
+    def deeper(_: int) -> list[int]:
+        return sorted([1], key=deeper)
+
+    _both.wait(60)
+    try:
+        deeper(1)
+    except RecursionError as error:
+        start_response("200 OK", [PLAIN])
+        return [type(error).__name__.encode()]
+    raise AssertionError("it ended")
+
+
 _kept: list[Any] = []
 
 
@@ -199,6 +218,7 @@ APPS = {
     "zipped": zipped,
     "forks": forks,
     "forks_between": forks_between,
+    "recurses": recurses,
     "keep": keep,
     "use_kept": use_kept,
 }

@@ -78,16 +78,17 @@ impl FileWrapper {
     pub(crate) fn region(&self, py: Python<'_>) -> Option<Region> {
         let filelike = self.filelike.bind(py);
         let file = real_file(filelike).ok().flatten()?;
+        if !file.call_method0(pyo3::intern!(py, "readable")).ok()?.is_truthy().ok()? {
+            return None;
+        }
         let descriptor =
             file.call_method0(pyo3::intern!(py, "fileno")).ok()?.extract::<i32>().ok()?;
         let offset = file.call_method0(pyo3::intern!(py, "tell")).ok()?.extract::<u64>().ok()?;
         let file = raw::duplicate(descriptor).ok()?;
         let metadata = file.metadata().ok()?;
-        metadata.is_file().then(|| Region {
-            offset,
-            length: metadata.len().saturating_sub(offset),
-            file: file.into(),
-        })
+        let length = metadata.len().saturating_sub(offset);
+        // Files of /proc say that they are empty, and only reading them tells what they hold.
+        (metadata.is_file() && length > 0).then(|| Region { offset, length, file: file.into() })
     }
 }
 

@@ -193,6 +193,9 @@ impl From<Failure> for Trouble {
 const NEVER_STARTED: &str = "the application did not call start_response() before its first body bytes; \
                              call start_response(status, headers) first";
 
+const TEXT_FILE: &str = "the file that wsgi.file_wrapper was given reads str, not bytes (PEP 3333); \
+                         open it in binary mode, as in open(path, \"rb\")";
+
 /// One call of the application.
 struct Call<'a, 'py> {
     py: Python<'py>,
@@ -286,10 +289,9 @@ impl<'py> Call<'_, 'py> {
         };
         let sent = self.lease.with(self.py, |exchange, draft| {
             begin(exchange, draft, Some(region.length))?;
-            let length = match exchange.missing() {
-                // Begun by write() without a length; or nothing is asked for.
-                0 => region.length,
-                missing => region.length.min(missing),
+            let length = match draft.head.content_length() {
+                None if exchange.missing() == 0 => region.length, // begun by write() without a length
+                _ => region.length.min(exchange.missing()),
             };
             if length == 0 || exchange.is_bodyless() {
                 return Ok(());
@@ -304,13 +306,24 @@ impl<'py> Call<'_, 'py> {
 
     fn send_blocks(&self, wrapper: &Bound<'py, FileWrapper>) -> Result<(), Trouble> {
         let mut progress = Progress::Sent;
-        if self.is_bodyless()? {
+        let is_asked_for_nothing = self.lease.with(self.py, |exchange, draft| {
+            let announced = draft.head.content_length();
+            announced.is_some_and(|length| match exchange.is_started() {
+                true => exchange.missing() == 0,
+                false => length == 0,
+            })
+        })?;
+        if is_asked_for_nothing || self.is_bodyless()? {
             return self.finish(None, None);
         }
         let mut is_empty = true;
         for (position, block) in wrapper.try_iter()?.enumerate() {
             is_empty = false;
-            progress = self.send_piece(&piece(block?, position)?, None)?;
+            let block = block?;
+            if block.is_instance_of::<PyString>() {
+                return Err(Trouble::Misuse(TEXT_FILE.to_owned()));
+            }
+            progress = self.send_piece(&piece(block, position)?, None)?;
             if progress != Progress::Sent {
                 break;
             }
