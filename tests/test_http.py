@@ -75,6 +75,34 @@ def test_http_1_0_cannot_keep_a_connection_whose_length_is_unknown(server: Serve
         opened.expect_end()
 
 
+@pytest.mark.parametrize("name", ["raises", "raises_after_start", "never_starts"])
+@pytest.mark.parametrize("version", ["1.1", "1.0"])
+def test_an_error_of_the_application_does_not_cost_the_connection(server: Server, name: str, version: str) -> None:
+    fields = ["Connection: keep-alive"]
+    requests = [
+        (get(f"/misuse/{name}", *fields, version=version), False),
+        (get(f"/misuse/{name}", *fields, method="HEAD", version=version), True),
+        (get(f"/misuse/{name}", *fields, "Content-Length: 5", method="POST", version=version) + b"hello", False),
+    ]
+    with conversation(server.port) as opened:
+        for request, head in requests:
+            opened.send(request)
+            answer = opened.read_response(head)
+            assert answer.status == 500
+            assert ("keep-alive" in answer.values("Connection")) == (version == "1.0")
+            assert "close" not in answer.values("Connection")
+        opened.send(get("/responses/one"))
+        assert opened.read_response().body == b"one piece"
+
+
+def test_an_error_of_the_application_ends_a_connection_whose_client_waits_to_send(server: Server) -> None:
+    head = get("/misuse/raises", "Expect: 100-continue", "Content-Length: 5", method="POST")
+    with conversation(server.port, head) as opened:
+        answer = opened.read_response()
+        assert answer.status == 500 and answer.closes
+        opened.expect_end()
+
+
 def test_a_later_minor_version_is_answered_as_http_1_1(server: Server) -> None:
     answer = send(server.port, get("/responses/generator", version="1.9"))
     assert (answer.version, answer.value("Transfer-Encoding")) == ("HTTP/1.1", "chunked")

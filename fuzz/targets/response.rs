@@ -190,7 +190,7 @@ fuzz_target!(|data: &[u8]| {
     }
 
     out.clear();
-    let body = refusal(&mut out, head.status(), asked.head_only, defaults);
+    let body = refusal(&mut out, head.status(), Asked { persistent: false, ..asked }, defaults);
     let found = read(&out);
     assert_eq!(found.length + body, out.len());
     assert_eq!(found.one(b"Connection"), Some(&b"close"[..]));

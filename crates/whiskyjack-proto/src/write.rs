@@ -153,11 +153,7 @@ pub fn response_head(
         out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
     }
     let persistent = asked.persistent && !closes && framing != ResponseFraming::Close;
-    match (persistent, asked.version) {
-        (true, Version::Http11) => {}
-        (true, Version::Http10) => out.extend_from_slice(b"Connection: keep-alive\r\n"),
-        (false, _) => out.extend_from_slice(b"Connection: close\r\n"),
-    }
+    connection(out, asked.version, persistent);
     out.extend_from_slice(b"\r\n");
     Plan { framing, persistent, dropped }
 }
@@ -190,9 +186,9 @@ pub fn interim_head(out: &mut Vec<u8>, response: &ResponseHead) {
 /// What asks the peer for the body that it announced (RFC 9110 15.2.1).
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-/// What goes out when a request is refused before the application sees it: a whole response, `Connection: close` included.
-/// `head_only` leaves the body out. Returns how many bytes of body it has.
-pub fn refusal(out: &mut Vec<u8>, status: u16, head_only: bool, defaults: Defaults<'_>) -> usize {
+/// What goes out in the application's place, for a request that it does not see or fails at: a whole response. Returns how many
+/// bytes of body it has.
+pub fn refusal(out: &mut Vec<u8>, status: u16, asked: Asked, defaults: Defaults<'_>) -> usize {
     let mut digits = itoa::Buffer::new();
     let code = digits.format(status).as_bytes();
     let text = reason(status).as_bytes();
@@ -208,8 +204,9 @@ pub fn refusal(out: &mut Vec<u8>, status: u16, head_only: bool, defaults: Defaul
     field(out, b"Content-Type", b"text/plain; charset=utf-8");
     let length = code.len() + 1 + text.len() + 1;
     content_length(out, length as u64);
-    out.extend_from_slice(b"Connection: close\r\n\r\n");
-    if head_only {
+    connection(out, asked.version, asked.persistent);
+    out.extend_from_slice(b"\r\n");
+    if asked.head_only {
         return 0;
     }
     out.extend_from_slice(code);
@@ -231,6 +228,15 @@ fn field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.extend_from_slice(b": ");
     out.extend_from_slice(value);
     out.extend_from_slice(b"\r\n");
+}
+
+/// RFC 9112 9.3: what the peer would not take for granted.
+fn connection(out: &mut Vec<u8>, version: Version, persistent: bool) {
+    match (persistent, version) {
+        (true, Version::Http11) => {}
+        (true, Version::Http10) => out.extend_from_slice(b"Connection: keep-alive\r\n"),
+        (false, _) => out.extend_from_slice(b"Connection: close\r\n"),
+    }
 }
 
 fn content_length(out: &mut Vec<u8>, length: u64) {
@@ -469,7 +475,8 @@ mod tests {
     #[test]
     fn a_refusal_is_a_whole_response() {
         let mut out = Vec::new();
-        refusal(&mut out, 400, false, DEFAULTS);
+        let asked = Asked { version: Version::Http11, head_only: false, persistent: false };
+        refusal(&mut out, 400, asked, DEFAULTS);
         assert_eq!(
             out.escape_ascii().to_string(),
             b"HTTP/1.1 400 Bad Request\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
@@ -479,7 +486,13 @@ mod tests {
         );
         let whole = out.len();
         out.clear();
-        refusal(&mut out, 400, true, DEFAULTS);
+        refusal(&mut out, 400, Asked { head_only: true, ..asked }, DEFAULTS);
         assert_eq!(out.len(), whole - 16);
+        out.clear();
+        refusal(&mut out, 500, Asked { persistent: true, ..asked }, DEFAULTS);
+        assert!(!out.escape_ascii().to_string().contains("Connection"));
+        let asked = Asked { version: Version::Http10, head_only: false, persistent: true };
+        refusal(&mut out, 500, asked, DEFAULTS);
+        assert!(out.escape_ascii().to_string().contains("Connection: keep-alive"));
     }
 }

@@ -274,9 +274,10 @@ proptest! {
     }
 
     #[test]
-    fn a_refusal_of_any_status_is_a_whole_response(status in 100..1000_u16, head_only: bool) {
+    fn a_refusal_of_any_status_is_a_whole_response(status in 100..1000_u16, head_only: bool, persistent: bool) {
         let mut out = Vec::new();
-        refusal(&mut out, status, head_only, DEFAULTS);
+        let asked = Asked { version: Version::Http11, head_only, persistent };
+        refusal(&mut out, status, asked, DEFAULTS);
         let end = out.windows(4).position(|window| window == b"\r\n\r\n").expect("a head's end") + 4;
         let length = written(&lines(&out[..end]), "Content-Length")[0].to_vec();
         let body = if head_only { 0 } else { out.len() - end };

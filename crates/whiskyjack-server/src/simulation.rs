@@ -212,7 +212,7 @@ enum Act {
 
 impl Asked {
     fn may_be_too_much_to_skip(&self) -> bool {
-        matches!(self.act, Act::Unread | Act::Partly) && self.body > 500
+        matches!(self.act, Act::Unread | Act::Partly | Act::Fails) && self.body > 500
     }
 }
 
@@ -221,7 +221,13 @@ impl Act {
     fn ends(self) -> bool {
         !matches!(
             self,
-            Act::Whole | Act::Pieces(_) | Act::Large(_) | Act::Unread | Act::Partly | Act::Long
+            Act::Whole
+                | Act::Pieces(_)
+                | Act::Large(_)
+                | Act::Unread
+                | Act::Partly
+                | Act::Fails
+                | Act::Long
         )
     }
 }

@@ -269,7 +269,9 @@ fn a_response_that_fails_midway_does_not_look_complete() {
 fn a_panic_ends_its_request_and_nothing_else() {
     let server = serve(config(1), Pieces);
     let mut other = server.connect();
-    assert_eq!(server.ask("/panic").status, 500);
+    let answer = server.ask("/panic");
+    assert_eq!(answer.status, 500);
+    assert!(answer.head.contains("Connection: close"), "{}", answer.head);
     other.send("GET /whole HTTP/1.1\r\nHost: test\r\n\r\n");
     assert_eq!(other.response().status, 200);
 }

@@ -45,6 +45,8 @@ impl Connection {
         let called = catch_unwind(AssertUnwindSafe(|| application.call(&mut exchange)));
         let result = called.unwrap_or_else(|_| {
             log::error!("the gateway panicked; its request ends here");
+            // Who knows what it left behind: the connection is not trusted with another one.
+            exchange.request.persistent = false;
             Err(Failure::Application)
         });
         let state = exchange.finish(result);
@@ -260,11 +262,16 @@ impl Http1Exchange<'_, '_> {
             // Never padded: the peer must see that something is missing.
             return Next::Close;
         }
+        self.after_response(plan.persistent)
+    }
+
+    /// What follows a whole response, after which the connection is `persistent` or not.
+    fn after_response(&mut self, persistent: bool) -> Next {
         match mem::replace(&mut self.body, Body::Collected(Spool::new())) {
             Body::Streaming { decoder, decoded, invite: false, done: false, failed: false } => {
                 self.connection.input.consume(decoded.0 + decoded.1);
                 let drain = self.workspace.config.drain;
-                if plan.persistent && decoder.remaining().is_none_or(|left| left <= drain) {
+                if persistent && decoder.remaining().is_none_or(|left| left <= drain) {
                     Next::Discard(decoder)
                 } else {
                     Next::Linger
@@ -273,14 +280,24 @@ impl Http1Exchange<'_, '_> {
             Body::Streaming { done: false, .. } => Next::Linger,
             Body::Streaming { decoded, .. } => {
                 self.connection.input.consume(decoded.0 + decoded.1);
-                self.after_whole_request(plan)
+                self.after_whole_request(persistent)
             }
-            Body::Collected(_) => self.after_whole_request(plan),
+            Body::Collected(_) => self.after_whole_request(persistent),
         }
     }
 
-    fn after_whole_request(&self, plan: Plan) -> Next {
-        if plan.persistent {
+    /// Whether the connection may serve another request after this one, whatever the response makes of it.
+    fn is_persistent(&self) -> bool {
+        // Where `invite` still stands, the peer was not told to go on and may never send its body.
+        let is_body_uncertain = matches!(
+            self.body,
+            Body::Streaming { invite: true, .. } | Body::Streaming { failed: true, .. }
+        );
+        self.request.persistent && !self.workspace.is_draining() && !is_body_uncertain
+    }
+
+    fn after_whole_request(&self, persistent: bool) -> Next {
+        if persistent {
             Next::Request
         } else if self.request.intent.persistent || !self.connection.input.is_empty() {
             // The peer didn't ask for this close and may have sent more.
@@ -294,13 +311,13 @@ impl Http1Exchange<'_, '_> {
     fn fail(&mut self) -> Next {
         match &mut self.response {
             Response::None | Response::Begun { sent: false, .. } => {
-                let head_only = self.connection.head.method() == b"HEAD";
+                let asked = Asked::of(&self.connection.head, self.is_persistent());
                 let mut bytes = Vec::new();
                 let fields = defaults(self.workspace.config, &mut self.workspace.date);
-                let body = write::refusal(&mut bytes, 500, head_only, fields) as u64;
+                let body = write::refusal(&mut bytes, 500, asked, fields) as u64;
                 self.response = Response::Broken { status: 500, bytes: body };
                 match self.connection.output.send_bytes(&self.connection.transport, &bytes) {
-                    Ok(()) => Next::Linger,
+                    Ok(()) => self.after_response(asked.persistent),
                     Err(_) => Next::Abort,
                 }
             }
@@ -395,11 +412,7 @@ impl Exchange for Http1Exchange<'_, '_> {
 
     fn start(&mut self, head: &ResponseHead, length: Option<u64>) {
         assert!(!self.is_started(), "a response begins once");
-        // The peer was not told to go on and may never send its body: the connection can't be used again.
-        let uninvited = matches!(self.body, Body::Streaming { invite: true, .. });
-        let failed = matches!(self.body, Body::Streaming { failed: true, .. });
-        let persistent = self.request.persistent && !self.workspace.is_draining();
-        let asked = Asked::of(&self.connection.head, persistent && !uninvited && !failed);
+        let asked = Asked::of(&self.connection.head, self.is_persistent());
         let fields = defaults(self.workspace.config, &mut self.workspace.date);
         let plan = write::response_head(&mut self.workspace.pending, asked, head, length, fields);
         if plan.dropped {

@@ -32,7 +32,7 @@ use whiskyjack_proto::error::Error;
 use whiskyjack_proto::framing::RequestFraming;
 use whiskyjack_proto::head::RequestHead;
 use whiskyjack_proto::parse::{HeadParser, Progress};
-use whiskyjack_proto::write::{self, Defaults};
+use whiskyjack_proto::write::{self, Asked, Defaults};
 
 /// What a thread brings along to work on connections.
 #[derive(Debug)]
@@ -564,9 +564,10 @@ impl Connection {
     /// Answers in the application's place and ends the connection.
     fn answer(&mut self, workspace: &mut Workspace<'_>, status: u16, head_read: bool) -> State {
         let head_only = head_read && self.head.method() == b"HEAD";
+        let asked = Asked { version: self.head.version(), head_only, persistent: false };
         let mut bytes = Vec::new();
         let fields = defaults(workspace.config, &mut workspace.date);
-        let body = write::refusal(&mut bytes, status, head_only, fields) as u64;
+        let body = write::refusal(&mut bytes, status, asked, fields) as u64;
         self.record(workspace, head_read, status, body, workspace.now, Duration::ZERO);
         match self.output.send_bytes(&self.transport, &bytes) {
             Ok(()) => self.flushing(workspace, Next::Linger),
