@@ -54,6 +54,7 @@ lint: $(VENV)/.built-test $(VENV)/.tools ## check formatting, clippy, ruff and t
 		|| { echo "ruff would change the format of some files: ruff format --diff $(PYTHON_CODE)" >&2; exit 1; }
 	$(call say,mypy)
 	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/mypy --no-error-summary bench/*.py bench/clients/*.py
 
 .PHONY: test-rust
 test-rust: $(VENV)/.made
@@ -81,8 +82,12 @@ fuzz-smoke:
 	@TARGETS="$(TARGETS)" sh scripts/fuzz -seed=1 -runs=20000 -max_total_time=10
 
 .PHONY: bench
-bench: $(VENV)/.built-release ## measure against other servers (ARGS are passed to bench/run.py)
-	@$(BIN)/python bench/run.py $(BENCH_ARGS) $(ARGS)
+bench: | preflight ## measure against other servers (ARGS are passed to bench/run.py)
+	@$(PYTHON) bench/run.py $(ARGS)
+
+.PHONY: instructions
+instructions: $(VENV)/.built-release ## count the instructions of a request and compare with the baseline (needs valgrind)
+	@$(CARGO_ENV) $(BIN)/python bench/instructions.py $(ARGS)
 
 .PHONY: conformance
 conformance: $(VENV)/.built-release ## put the corpus to this and other servers (ARGS are passed to conformance/run.py)

@@ -43,7 +43,7 @@ svg { --back: #ffffff; --ink: #22282e; --soft: #66727d; --edge: #e2e6e6; --accen
 
 def draw(report: Report) -> str:
     """The chart of a report."""
-    tables = [table for table in report.tables if any(row.rounds for row in table.rows)]
+    tables = [table for table in report.tables if any(_cost(row) for row in table.rows)]
     scale = Scale([cost for table in tables for row in table.rows if (cost := _cost(row)) is not None])
     parts: list[str] = []
     y = TOP
@@ -93,7 +93,7 @@ class Scale:
 
 def _panel(table: Table, scale: Scale, y: int) -> tuple[str, int]:
     """One scenario's panel, and where the next one begins."""
-    rows = [row for row in table.sorted_rows() if row.rounds]
+    rows = [row for row in table.sorted_rows() if _cost(row)]
     end = y + HEAD + len(rows) * LINE
     parts = [f'<text class="panel" x="20" y="{y + 16}">{escape(table.title)}</text>\n']
     for tick in scale.ticks():
@@ -125,11 +125,15 @@ def _row(row: Row, scale: Scale, y: int) -> str:
 
 def _cost(row: Row) -> float | None:
     median = row.median()
+    if median is None or median.cpu_microseconds is None:
+        return None
     # A floor can cost less than one tick of the clock in a short run; a logarithm has no zero.
-    return max(median.cpu_microseconds, 0.05) if median else None
+    return max(median.cpu_microseconds, 0.05)
 
 
-def _short(number: float) -> str:
+def _short(number: float | None) -> str:
+    if number is None:
+        return ""
     return f"{number / 1000:.0f} k" if number >= 10_000 else f"{number:,.0f}"
 
 

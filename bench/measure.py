@@ -5,21 +5,24 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import signal
 import socket
+import statistics
 import subprocess
-import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import IO
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 
-from peers import APPS, BENCH, Environment, Peer, Start, UnavailableError
-from scenarios import Scenario
+import load
+from answers import check
+from environment import APPS, BUILD, Environment, UnavailableError, compile_c
+from load import Seen
+from peers import ALONE, Peer, Start
+from process import Server, free_port, launched, plain_environment
+from scenarios import LINE, Kind, Scenario
 
-TICKS = os.sysconf("SC_CLK_TCK")
-STARTED_WITHIN = 20.0
+# Connections of one that is busy while the others rest.
+BUSY = 1
+STARTS = 3
 
 
 @dataclass(frozen=True)
@@ -28,235 +31,181 @@ class Cores:
 
     server: int
     load: int
+    everything: tuple[int, ...]
 
     @staticmethod
     def choose() -> Cores:
         """The last and the first that we may use. The same one if there is but one."""
         allowed = sorted(os.sched_getaffinity(0))
-        return Cores(server=allowed[-1], load=allowed[0])
+        return Cores(server=allowed[-1], load=allowed[0], everything=tuple(allowed))
+
+    def of(self, scenario: Scenario) -> list[str]:
+        """The command that puts a server where it belongs: on one core, or one for each worker, the load's last."""
+        cores = [self.server, *(core for core in reversed(self.everything) if core != self.server)]
+        return ["taskset", "-c", ",".join(str(core) for core in cores[: scenario.workers])]
 
 
 @dataclass(frozen=True)
 class Result:
-    """What one run measured."""
+    """What one run measured. A figure that its scenario does not have is None."""
 
-    requests_per_second: float
+    requests_per_second: float | None
     # user and system time of every process of the server
-    cpu_microseconds: float
+    cpu_microseconds: float | None
     # milliseconds; None where wrk can't tell (pipelining)
     p50: float | None
     p99: float | None
     # megabytes of the whole process tree, shared pages counted in part (PSS)
-    megabytes: float
+    megabytes: float | None
     # answers other than 2xx, broken connections, time-outs
     faults: int
-
-
-class Server:
-    """A started server and all its processes."""
-
-    def __init__(self, process: subprocess.Popen[bytes], log: IO[bytes]) -> None:
-        self._process = process
-        self._log = log
-
-    def _tree(self) -> list[int]:
-        """The process and its descendants."""
-        children: dict[int, list[int]] = {}
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdecimal():
-                with contextlib.suppress(OSError):
-                    children.setdefault(_stat(int(entry.name)).parent, []).append(int(entry.name))
-        found = [self._process.pid]
-        for pid in found:
-            found.extend(children.get(pid, []))
-        return found
-
-    def cpu_seconds(self) -> float:
-        """User and system time so far, of those that have ended too."""
-        ticks = 0
-        for pid in self._tree():
-            with contextlib.suppress(OSError):
-                ticks += _stat(pid).ticks
-        return ticks / TICKS
-
-    def megabytes(self) -> float:
-        """Proportional set size of the whole tree."""
-        kilobytes = 0
-        for pid in self._tree():
-            with contextlib.suppress(OSError):
-                for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-                    if line.startswith("Pss:"):
-                        kilobytes += int(line.split()[1])
-        return kilobytes / 1024
-
-    def ended(self) -> str | None:
-        """What it said last, if it has ended."""
-        if self._process.poll() is None:
-            return None
-        self._log.seek(0)
-        lines = self._log.read().decode(errors="replace").strip().splitlines()
-        said = lines[-1] if lines else "it said nothing"
-        return f"it ended with code {self._process.returncode}: {said}"
-
-    def stop(self) -> None:
-        """Ends it and every process it has started."""
-        for wish in (signal.SIGTERM, signal.SIGKILL):
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, wish)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(5)
-                # The leader is gone; workers that outlive it are not wanted either.
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(self._process.pid, signal.SIGKILL)
-                return
+    # what only this kind of scenario has, by the name of its column
+    extra: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class _Stat:
-    parent: int
-    ticks: int
+class Bench:
+    """Where and for how long is measured."""
 
+    environment: Environment
+    cores: Cores
+    # of load, and of warming up before
+    seconds: float
+    warm_up: float
 
-def _stat(pid: int) -> _Stat:
-    """The fields of /proc/PID/stat (proc_pid_stat(5)) that matter here."""
-    # The second field is a name in parentheses that may hold anything.
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return _Stat(parent=int(fields[1]), ticks=sum(int(field) for field in fields[11:15]))
+    def run(self, peer: Peer, scenario: Scenario) -> Result:
+        """Starts, warms, measures and stops one server in one scenario. Raises UnavailableError."""
+        if peer is ALONE:
+            return self._alone(scenario)
+        if why := peer.cannot(scenario):
+            raise UnavailableError(why)
+        if scenario.kind is Kind.START:
+            return self._starts(peer, scenario)
+        with self._started(peer, scenario) as (server, port):
+            if scenario.kind is Kind.MIX:
+                return self._mix(server, port, scenario)
+            if scenario.kind is Kind.IDLE:
+                return self._idle(server, port, scenario)
+            return self._load(server, port, scenario)
 
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
-
-
-@contextlib.contextmanager
-def started(peer: Peer, scenario: Scenario, environment: Environment, cores: Cores) -> Iterator[tuple[Server, int]]:
-    """A server that answers the scenario's request as it should, and its port."""
-    port = _free_port()
-    command = peer.start(Start(environment, scenario, port))
-    with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(
-            ["taskset", "-c", str(cores.server), *command],
-            cwd=APPS,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            env=plain_environment(APPS),
-        )
-        server = Server(process, log)
-        try:
-            _await_listening(server, port)
-            _check_answer(scenario, peer, port)
+    @contextlib.contextmanager
+    def _started(self, peer: Peer, scenario: Scenario) -> Iterator[tuple[Server, int]]:
+        """A server that answers the scenario's request as it should, and its port."""
+        port = free_port()
+        command = peer.start(Start(self.environment, scenario, port))
+        with launched([*self.cores.of(scenario), *command], APPS) as server:
+            server.await_start(lambda: socket.create_connection(("127.0.0.1", port), 1).close())
+            check(scenario, port, length_only=peer.is_floor)
             yield server, port
-        finally:
-            server.stop()
+            said = server.ended()
+            if said is not None:
+                raise UnavailableError(said)
+            # After the load as well as before it.
+            check(scenario, port, length_only=peer.is_floor)
 
+    def _load(self, server: Server, port: int, scenario: Scenario) -> Result:
+        def ask(seconds: float) -> Seen:
+            return load.wrk(scenario, port, self.cores.load, seconds, scenario.connections)
 
-def plain_environment(apps: Path) -> dict[str, str]:
-    """Ours, without the settings that a server would take from it. What lies in `apps` can be imported."""
-    prefixes = ("WHISKYJACK_", "GUNICORN_", "GRANIAN_", "PYTHON")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(prefixes)}
-    for name in ("PORT", "WEB_CONCURRENCY", "VIRTUAL_ENV"):
-        kept.pop(name, None)
-    return kept | {"PYTHONPATH": str(apps), "PYTHONDONTWRITEBYTECODE": "1"}
+        ask(self.warm_up)
+        seen, spent = _spent(server, lambda: ask(self.seconds))
+        return _result(server, seen, spent, with_latency=scenario.pipelined == 1)
 
+    def _mix(self, server: Server, port: int, scenario: Scenario) -> Result:
+        def ask(seconds: float, with_slow: bool) -> Seen:
+            return load.mix(port, self.cores.load, seconds, scenario.connections, with_slow)
 
-def _await_listening(server: Server, port: int) -> None:
-    until = time.monotonic() + STARTED_WITHIN
-    while time.monotonic() < until:
-        said = server.ended()
-        if said is not None:
-            raise UnavailableError(said)
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
-        time.sleep(0.02)
-    raise UnavailableError(f"it does not listen after {STARTED_WITHIN:.0f} s")
+        ask(self.warm_up, with_slow=True)
+        alone = ask(self.seconds, with_slow=False)
+        seen, spent = _spent(server, lambda: ask(self.seconds, with_slow=True))
+        return _result(server, seen, spent, extra={"p50 alone ms": alone.p50})
 
+    def _idle(self, server: Server, port: int, scenario: Scenario) -> Result:
+        # What the first requests make a server allocate is not the connections'.
+        load.wrk(scenario, port, self.cores.load, self.warm_up, 64)
+        before = server.megabytes()
+        with load.held(scenario, port) as connections:
+            kilobytes = (server.megabytes() - before) * 1024 / len(connections)
+            # What the last of them left to be done is no rest yet.
+            time.sleep(self.warm_up)
+            was = server.activity()
+            time.sleep(self.seconds)
+            now = server.activity()
+            gone = load.closed(connections)
+            if gone:
+                raise UnavailableError(f"it closed {gone:,} of {len(connections):,} idle connections")
+            seen, spent = _spent(server, lambda: load.wrk(scenario, port, self.cores.load, self.seconds, BUSY))
+            extra = {
+                "KB/connection": kilobytes,
+                "idle CPU ms/s": (now.nanoseconds - was.nanoseconds) / 1e6 / self.seconds,
+                "wake-ups/s": (now.waits - was.waits) / self.seconds,
+            }
+            return _result(server, seen, spent, extra=extra)
 
-def _check_answer(scenario: Scenario, peer: Peer, port: int) -> None:
-    """A fast wrong answer is worth nothing: every request of the batch has to be answered rightly."""
-    request = f"GET {scenario.path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode()
-    with socket.create_connection(("127.0.0.1", port), 5) as connection:
-        connection.sendall(request * scenario.pipelined)
-        stream = connection.makefile("rb")
-        try:
-            for number in range(1, scenario.pipelined + 1):
-                status, body = _read_answer(stream)
-                # The kernel's floor has no application, and so only the length of its answer.
-                right = peer.is_floor or body.startswith(scenario.begins)
-                if status != 200 or len(body) != scenario.length or not right:
-                    raise UnavailableError(
-                        f"wrong answer {number} of {scenario.pipelined}: {status}, {len(body)} bytes"
-                    )
-        except (OSError, ValueError) as error:
-            raise UnavailableError(f"answer {number} of {scenario.pipelined} did not come: {error}") from error
+    def _starts(self, peer: Peer, scenario: Scenario) -> Result:
+        answered, imported, cpu, megabytes = [], [], [], []
+        for _ in range(STARTS):
+            imported.append(self._import(scenario))
+            port = free_port()
+            command = [*self.cores.of(scenario), *peer.start(Start(self.environment, scenario, port))]
+            began = time.perf_counter()
+            with launched(command, APPS) as server:
+                server.await_start(lambda port=port: check(scenario, port), pause=0.0005)  # type: ignore[misc]
+                answered.append((time.perf_counter() - began) * 1000)
+                cpu.append(server.cpu_seconds() * 1000)
+                megabytes.append(server.megabytes())
+        start, plain = statistics.median(answered), statistics.median(imported)
+        extra = {"ms to answer": start, "over import": start - plain, "CPU ms": statistics.median(cpu)}
+        return Result(None, None, None, None, statistics.median(megabytes), 0, extra)
 
+    def _import(self, scenario: Scenario) -> float:
+        """Milliseconds that Python needs to start, import the application and end."""
+        module = scenario.application.partition(":")[0]
+        command = [*self.cores.of(scenario), str(self.environment.python), "-c", f"import {module}"]
+        began = time.perf_counter()
+        subprocess.run(command, cwd=APPS, env=plain_environment(APPS), check=True)
+        return (time.perf_counter() - began) * 1000
 
-def _read_answer(stream: IO[bytes]) -> tuple[int, bytes]:
-    """One response. Its body is delimited by Content-Length or chunked."""
-    line = stream.readline()
-    if not line:
-        raise ValueError("the connection was closed")
-    status = int(line.split()[1])
-    fields: dict[bytes, bytes] = {}
-    while (line := stream.readline()) not in (b"\r\n", b""):
-        name, _, value = line.partition(b":")
-        fields[name.strip().lower()] = value.strip()
-    if fields.get(b"transfer-encoding", b"").lower() != b"chunked":
-        return status, stream.read(int(fields[b"content-length"]))
-    body = b""
-    while size := int(stream.readline(), 16):
-        body += stream.read(size)
-        stream.readline()
-    stream.readline()
-    return status, body
-
-
-def run(peer: Peer, scenario: Scenario, environment: Environment, cores: Cores, seconds: float) -> Result:
-    """Starts, warms, measures and stops one server in one scenario."""
-    with started(peer, scenario, environment, cores) as (server, port):
-        _load(scenario, port, cores, 1)
-        before = server.cpu_seconds()
-        seen = _load(scenario, port, cores, seconds)
-        spent = server.cpu_seconds() - before
-        said = server.ended()
-        if said is not None:
-            raise UnavailableError(said)
-        requests = int(seen["requests"])
-        if requests == 0:
-            raise UnavailableError("not one request was answered")
-        with_latency = scenario.pipelined == 1
-        return Result(
-            requests_per_second=requests / (seen["microseconds"] / 1e6),
-            cpu_microseconds=spent / requests * 1e6,
-            p50=seen["p50"] / 1000 if with_latency else None,
-            p99=seen["p99"] / 1000 if with_latency else None,
-            megabytes=server.megabytes(),
-            faults=int(seen["socket_errors"] + seen["bad_status"] + seen["timeouts"]),
+    def _alone(self, scenario: Scenario) -> Result:
+        command = [*self.cores.of(scenario), *ALONE.start(Start(self.environment, scenario, 0))]
+        command += [scenario.path, str(self.seconds)]
+        done = subprocess.run(
+            command, capture_output=True, text=True, cwd=APPS, env=plain_environment(APPS), check=False
         )
+        if done.returncode != 0:
+            raise UnavailableError(f"the application failed: {done.stderr.strip().splitlines()[-1]}")
+        said: dict[str, float] = json.loads(done.stdout)
+        if said["length"] != len(scenario.answer):
+            raise UnavailableError(f"the application gave {said['length']} bytes")
+        return Result(said["calls"] / said["seconds"], said["seconds"] / said["calls"] * 1e6, None, None, None, 0)
 
 
-def _load(scenario: Scenario, port: int, cores: Cores, seconds: float) -> dict[str, float]:
-    """Runs wrk, and gives what report.lua prints."""
-    # fmt: off
-    command = [
-        "taskset", "-c", str(cores.load),
-        "wrk", "-t", "1", "-c", str(scenario.connections), "-d", f"{max(1, round(seconds))}s",
-        "-s", scenario.script, f"http://127.0.0.1:{port}{scenario.path}",
-    ]
-    # fmt: on
-    done = subprocess.run(
-        command,
-        cwd=BENCH / "wrk",
-        capture_output=True,
-        text=True,
-        timeout=seconds + 30,
-        check=False,
+def prepare() -> None:
+    """What the load generators and the applications need. Raises UnavailableError."""
+    BUILD.mkdir(exist_ok=True)
+    (BUILD / "megabyte.txt").write_bytes(LINE * 16384)
+    compile_c("mix", ["clients/mix.c"])
+    load.allow_descriptors(12_000)
+
+
+def _spent(server: Server, ask: Callable[[], Seen]) -> tuple[Seen, float]:
+    """What the load saw, and the seconds of processor time that it cost the server."""
+    before = server.cpu_seconds()
+    seen = ask()
+    return seen, server.cpu_seconds() - before
+
+
+def _result(
+    server: Server, seen: Seen, spent: float, *, with_latency: bool = True, extra: dict[str, float] | None = None
+) -> Result:
+    if seen.requests == 0:
+        raise UnavailableError("not one request was answered")
+    return Result(
+        requests_per_second=seen.requests / seen.seconds,
+        cpu_microseconds=spent / seen.requests * 1e6,
+        p50=seen.p50 if with_latency else None,
+        p99=seen.p99 if with_latency else None,
+        megabytes=server.megabytes(),
+        faults=seen.faults,
+        extra=extra or {},
     )
-    lines = done.stdout.splitlines()
-    if done.returncode != 0 or not lines or not lines[-1].startswith("{"):
-        raise UnavailableError(f"wrk failed: {(done.stderr or done.stdout).strip()}")
-    seen: dict[str, float] = json.loads(lines[-1])
-    return seen

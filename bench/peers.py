@@ -3,61 +3,12 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import sysconfig
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 
+from environment import APPS, BENCH, BUILD, Environment, UnavailableError, compile_c
 from scenarios import Scenario
-
-BENCH = Path(__file__).resolve().parent
-APPS = BENCH / "apps"
-BUILD = BENCH / "build"
-
-
-class UnavailableError(Exception):
-    """Why a server can't be measured here, or not in this scenario."""
-
-
-class Environment:
-    """The virtual environment that holds every server."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.python = directory / "bin" / "python"
-
-    def create(self) -> None:
-        """Makes it anew where it is missing or of another Python."""
-        version = sysconfig.get_python_version()
-        if self.python.exists() and (self.directory / "lib" / f"python{version}").exists():
-            return
-        arguments = [sys.executable, "-m", "venv", "--clear", str(self.directory)]
-        subprocess.run(arguments, check=True)
-
-    def install(self, *requirements: str) -> None:
-        """Installs packages. Raises UnavailableError with what pip said."""
-        command = [str(self.python), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
-        done = subprocess.run([*command, *requirements], capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise UnavailableError(f"pip install {' '.join(requirements)} failed: {_reason(done.stderr)}")
-
-    def run(self, code: str, *arguments: str) -> str:
-        """What a line of Python prints in it."""
-        command = [str(self.python), "-c", code, *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-
-    def command(self, name: str) -> str:
-        """The path of a command that a package brought."""
-        return str(self.directory / "bin" / name)
-
-
-def _reason(stderr: str) -> str:
-    """The line of an installer's or compiler's output that says most: its first error, else its last line."""
-    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
-    errors = [line for line in lines if "error:" in line.lower() and "subprocess" not in line.lower()]
-    return (errors or lines or ["it said nothing"])[0 if errors else -1]
 
 
 @dataclass(frozen=True)
@@ -78,10 +29,19 @@ class Start:
         """The application's name in its module."""
         return self.scenario.application.partition(":")[2]
 
-    def script(self, code: str) -> list[str]:
-        """Python that serves `app` on `port`, which are its two variables."""
+    def script(self, code: str, first: str = "") -> list[str]:
+        """Python that serves `app` on `port`, which are its two variables. `first` runs before `app` is imported."""
         load = f"from {self.module} import {self.attribute} as app; port = {self.port}\n"
-        return [str(self.environment.python), "-c", load + code]
+        return [str(self.environment.python), "-c", first + load + code]
+
+    def threads(self, otherwise: int) -> int:
+        """As many threads as requests wait at once, or the server's usual number where none waits."""
+        return self.scenario.waiting or otherwise
+
+    @property
+    def connections(self) -> int:
+        """A limit of connections that none of the scenarios reaches."""
+        return self.scenario.connections + 1000
 
 
 @dataclass(frozen=True)
@@ -101,24 +61,26 @@ class Peer:
     is_floor: bool = False
     # how to get what `pip install` may lack
     hint: str = ""
-    # scenarios it is known not to answer
-    skips: dict[str, str] = field(default_factory=dict)
+    # it sends a wrapped file by sendfile(2)
+    sends_files: bool = False
+    # it has no way of its own to run several processes
+    one_process: bool = False
 
+    def takes_part(self, scenario: Scenario) -> bool:
+        """Servers are in every table, the programs in those that they can be compared in."""
+        if self is ALONE:
+            return scenario.alone
+        return not self.is_floor or scenario.floor_strings > 0
 
-def _compile(name: str, *flags: str) -> None:
-    BUILD.mkdir(exist_ok=True)
-    sources = [str(BENCH / "floor" / f"{name}.c"), str(BENCH / "floor" / "loop.c")]
-    command = ["cc", "-O2", "-Wall", "-Wextra", "-o", str(BUILD / name), *sources, *flags]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    except FileNotFoundError as error:
-        raise UnavailableError("there is no C compiler: apt-get install gcc") from error
-    if done.returncode != 0:
-        raise UnavailableError(f"cc failed: {_reason(done.stderr)}")
+    def cannot(self, scenario: Scenario) -> str:
+        """Why a scenario is none for it, known without trying."""
+        if self.one_process and scenario.workers > 1:
+            return "it has no workers of its own"
+        return ""
 
 
 def _build_fixed(_environment: Environment) -> None:
-    _compile("fixed")
+    compile_c("fixed", ["floor/fixed.c", "floor/loop.c"])
 
 
 def _build_embed(_environment: Environment) -> None:
@@ -126,11 +88,11 @@ def _build_embed(_environment: Environment) -> None:
     library = f"python{sysconfig.get_config_var('LDVERSION')}"
     systems = (sysconfig.get_config_var("LIBS") or "").split()
     flags = [f"-I{sysconfig.get_path('include')}", f"-L{directory}", f"-Wl,-rpath,{directory}"]
-    _compile("embed", *flags, f"-l{library}", *systems, "-lm")
+    compile_c("embed", ["floor/embed.c", "floor/loop.c"], *flags, f"-l{library}", *systems, "-lm")
 
 
 def _start_fixed(start: Start) -> list[str]:
-    return [str(BUILD / "fixed"), str(start.port), str(start.scenario.length)]
+    return [str(BUILD / "fixed"), str(start.port), str(len(start.scenario.answer))]
 
 
 def _start_embed(start: Start) -> list[str]:
@@ -148,22 +110,29 @@ def _start_embed(start: Start) -> list[str]:
 def _build_whiskyjack(environment: Environment) -> None:
     # A release build of the checkout that this file lies in, apart from what `make` builds for another environment.
     os.environ.setdefault("CARGO_TARGET_DIR", str(BENCH.parent / "target" / "bench"))
-    environment.install("--force-reinstall", "--no-deps", str(BENCH.parent))
+    environment.install("maturin>=1.16,<2")
+    environment.install("--force-reinstall", "--no-deps", "--no-build-isolation", str(BENCH.parent))
 
 
 def _start_whiskyjack(start: Start) -> list[str]:
-    command = start.environment.command("whiskyjack")
-    return [command, "-b", f"127.0.0.1:{start.port}", start.scenario.application]
+    command = [start.environment.command("whiskyjack"), "-b", f"127.0.0.1:{start.port}"]
+    if start.scenario.waiting:
+        command += ["--threads", str(start.scenario.waiting)]
+    if start.scenario.workers > 1:
+        command += ["--workers", str(start.scenario.workers)]
+    return [*command, start.scenario.application]
 
 
 def _start_gunicorn(start: Start, *flags: str) -> list[str]:
     command = start.environment.command("gunicorn")
     bind = ["-b", f"127.0.0.1:{start.port}", "--log-level", "warning", "--no-control-socket"]
-    return [command, *bind, *flags, start.scenario.application]
+    workers = ["--workers", str(start.scenario.workers)]
+    return [command, *bind, *workers, *flags, start.scenario.application]
 
 
 def _start_gthread(start: Start) -> list[str]:
-    return _start_gunicorn(start, "-k", "gthread", "--threads", "4", "--keep-alive", "65")
+    threads = ["--threads", str(start.threads(4)), "--keep-alive", "65"]
+    return _start_gunicorn(start, "-k", "gthread", *threads, "--worker-connections", str(start.connections))
 
 
 def _start_sync(start: Start) -> list[str]:
@@ -171,38 +140,67 @@ def _start_sync(start: Start) -> list[str]:
 
 
 def _start_granian(start: Start) -> list[str]:
-    flags = ["--interface", "wsgi", "--http", "1", "--no-ws", "--workers", "1"]
-    threads = ["--runtime-threads", "1", "--runtime-mode", "st", "--blocking-threads", "1"]
+    flags = ["--interface", "wsgi", "--http", "1", "--no-ws", "--workers", str(start.scenario.workers)]
+    threads = ["--runtime-threads", "1", "--runtime-mode", "st", "--blocking-threads", str(start.threads(1))]
     bind = ["--host", "127.0.0.1", "--port", str(start.port), "--log-level", "warning"]
+    # It takes no more connections than these at once.
+    limits = ["--backpressure", str(start.connections), "--backlog", "1024"]
     if start.scenario.pipelined > 1:
         threads.append("--http1-pipeline-flush")
     command = start.environment.command("granian")
-    return [command, *flags, *threads, *bind, start.scenario.application]
+    return [command, *flags, *threads, *bind, *limits, start.scenario.application]
+
+
+def _start_uwsgi(start: Start) -> list[str]:
+    # A connection that is kept has a thread of uWSGI's to itself, so that it needs one for each.
+    threads = ["--threads", str(min(start.scenario.connections, 64)), "--listen", "1024"]
+    flags = ["--master", "--need-app", "--single-interpreter", "--disable-logging", "--die-on-term"]
+    bind = ["--http11-socket", f"127.0.0.1:{start.port}", "--buffer-size", "32768"]
+    application = ["--module", start.scenario.application, "--processes", str(start.scenario.workers)]
+    return [start.environment.command("uwsgi"), *bind, *flags, *threads, *application]
 
 
 def _start_bjoern(start: Start) -> list[str]:
-    return start.script("import bjoern; bjoern.run(app, '127.0.0.1', port)")
+    fork = "import os; os.fork(); " if start.scenario.workers > 1 else ""
+    return start.script(f"import bjoern; bjoern.listen(app, '127.0.0.1', port); {fork}bjoern.run()")
 
 
 def _start_fastwsgi(start: Start) -> list[str]:
-    return start.script("import fastwsgi; fastwsgi.run(app, host='127.0.0.1', port=port)")
+    options = f"host='127.0.0.1', port=port, workers={start.scenario.workers}"
+    return start.script(f"import fastwsgi; fastwsgi.run(app, {options})")
 
 
 def _start_waitress(start: Start) -> list[str]:
-    return start.script(
-        "import waitress; waitress.serve(app, host='127.0.0.1', port=port, threads=4, connection_limit=1000)"
-    )
+    options = f"threads={start.threads(4)}, connection_limit={start.connections}, asyncore_use_poll=True"
+    return start.script(f"import waitress; waitress.serve(app, host='127.0.0.1', port=port, {options})")
 
 
 def _start_cheroot(start: Start) -> list[str]:
-    return start.script("from cheroot.wsgi import Server; Server(('127.0.0.1', port), app, numthreads=4).start()")
+    return start.script(
+        "from cheroot.wsgi import Server\n"
+        f"server = Server(('127.0.0.1', port), app, numthreads={start.threads(4)}, request_queue_size=1024)\n"
+        "server.keep_alive_conn_limit = None\n"
+        "server.timeout = 65\n"
+        "server.start()"
+    )
 
 
 def _start_gevent(start: Start) -> list[str]:
+    # What waits in the application becomes gevent's by the patch, which has to come before everything else.
+    fork = "gevent.fork(); " if start.scenario.workers > 1 else ""
     return start.script(
-        "from gevent.pywsgi import WSGIServer; WSGIServer(('127.0.0.1', port), app, log=None).serve_forever()"
+        "from gevent.pywsgi import WSGIServer; server = WSGIServer(('127.0.0.1', port), app, log=None, backlog=1024)\n"
+        f"server.init_socket(); {fork}server.serve_forever()",
+        first="import gevent; from gevent import monkey; monkey.patch_all()\n",
     )
 
+
+def _start_alone(start: Start) -> list[str]:
+    return [str(start.environment.python), str(BENCH / "clients" / "alone.py"), start.scenario.application]
+
+
+# What the application costs by itself. The rest of a server's figure is the server's.
+ALONE = Peer("application alone", "no server: it is called in a loop", _start_alone, is_floor=True)
 
 PEERS = (
     Peer("floor: kernel", "C, epoll, a fixed answer", _start_fixed, build=_build_fixed, is_floor=True),
@@ -214,22 +212,28 @@ PEERS = (
         is_floor=True,
         hint="it needs Python's headers and library: apt-get install python3-dev",
     ),
-    Peer("whiskyjack", "Rust", _start_whiskyjack, build=_build_whiskyjack),
+    ALONE,
+    Peer("whiskyjack", "Rust", _start_whiskyjack, build=_build_whiskyjack, sends_files=True),
     Peer(
         "bjoern",
         "C, libev",
         _start_bjoern,
         ("bjoern==3.2.2",),
         hint="it needs libev's headers: apt-get install libev-dev",
+        sends_files=True,
     ),
     Peer("fastwsgi", "C, libuv", _start_fastwsgi, ("fastwsgi==0.0.9", "setuptools<81")),
     Peer("granian", "Rust, tokio and hyper", _start_granian, ("granian==2.8.7",)),
+    Peer("uwsgi", "C", _start_uwsgi, ("uwsgi==2.0.31",), sends_files=True),
     Peer("gevent", "C and Python, libev", _start_gevent, ("gevent==26.9.0",)),
-    Peer("waitress", "Python", _start_waitress, ("waitress==3.0.2",)),
-    Peer("cheroot", "Python", _start_cheroot, ("cheroot==11.1.2",)),
-    Peer("gunicorn gthread", "Python", _start_gthread, ("gunicorn==27.0.1",)),
-    Peer("gunicorn sync", "Python, no keep-alive", _start_sync, ("gunicorn==27.0.1",)),
+    Peer("waitress", "Python", _start_waitress, ("waitress==3.0.2",), one_process=True),
+    Peer("cheroot", "Python", _start_cheroot, ("cheroot==11.1.2",), one_process=True),
+    Peer("gunicorn gthread", "Python", _start_gthread, ("gunicorn==27.0.1",), sends_files=True),
+    Peer("gunicorn sync", "Python, no keep-alive", _start_sync, ("gunicorn==27.0.1",), sends_files=True),
 )
+
+# Those that the goals name, and the floors: enough for a look.
+QUICK = ("floor: kernel", "floor: interpreter", "application alone", "whiskyjack", "bjoern", "fastwsgi", "granian")
 
 
 def prepare(peer: Peer, environment: Environment) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -28,19 +28,21 @@ class Row:
         if not self.rounds:
             return None
 
-        def middle(values: Iterable[float]) -> float:
-            return statistics.median(values)
+        def middle(values: Iterable[float | None]) -> float | None:
+            known = [value for value in values if value is not None]
+            return statistics.median(known) if known else None
 
-        p50 = [result.p50 for result in self.rounds if result.p50 is not None]
-        p99 = [result.p99 for result in self.rounds if result.p99 is not None]
         return Result(
             requests_per_second=middle(result.requests_per_second for result in self.rounds),
             cpu_microseconds=middle(result.cpu_microseconds for result in self.rounds),
-            p50=middle(p50) if p50 else None,
-            p99=middle(p99) if p99 else None,
+            p50=middle(result.p50 for result in self.rounds),
+            p99=middle(result.p99 for result in self.rounds),
             megabytes=middle(result.megabytes for result in self.rounds),
             # Faults are no noise: all of them count.
             faults=sum(result.faults for result in self.rounds),
+            extra={
+                name: statistics.median(result.extra[name] for result in self.rounds) for name in self.rounds[0].extra
+            },
         )
 
 
@@ -52,12 +54,20 @@ class Table:
     title: str
     rows: list[Row]
 
+    def row(self, peer: str) -> Row | None:
+        """A server's row, if it has a result."""
+        return next((row for row in self.rows if row.peer == peer and row.rounds), None)
+
     def sorted_rows(self) -> list[Row]:
         """The floors, then the servers from the cheapest on, then those without a result."""
 
         def place(row: Row) -> tuple[bool, bool, float]:
             median = row.median()
-            return (median is None, not row.is_floor, median.cpu_microseconds if median else 0.0)
+            if median is None:
+                return (True, False, 0.0)
+            # Where requests are not the point, the first column that its scenario alone has is.
+            figure = next(iter(median.extra.values()), 0.0) if median.p50 is None else None
+            return (False, not row.is_floor, figure or median.cpu_microseconds or 0.0)
 
         return sorted(self.rows, key=place)
 
@@ -80,7 +90,7 @@ class Report:
 # Over this load, others take the cores from server and load generator.
 QUIET = 0.5
 
-_HEAD = ("server", "requests/s", "CPU µs", "p50 ms", "p99 ms", "PSS MB")
+OURS = "whiskyjack"
 
 
 def as_text(report: Report) -> str:
@@ -88,21 +98,20 @@ def as_text(report: Report) -> str:
     parts = [
         f"{report.machine}, {report.python}, commit {report.commit}\n"
         f"{report.rounds} round(s) of {report.seconds:g} s, medians; CPU µs is user and system time of all\n"
-        "of the server's processes for one request\n"
+        "of the server's processes for one request; ours ÷ its compares Whiskyjack with the row's server\n"
     ]
     if report.load > QUIET:
         parts.append(f"other processes were busy (load {report.load:.1f}): compare the rows of a table, no more\n")
     for table in report.tables:
-        lines = [_HEAD, *(_cells(row) for row in table.sorted_rows())]
-        widths = [max(len(line[column]) for line in lines if len(line) > 2) for column in range(6)]
-        widths[0] = max(len(line[0]) for line in lines)
+        head, lines = _cells(table)
+        widths = [
+            max(len(line.cells[column]) for line in [head, *lines] if line.cells) for column in range(len(head.cells))
+        ]
+        name = max(len(line.name) for line in [head, *lines])
         parts.append(f"\n{table.title}\n")
-        for line in lines:
-            if len(line) == 2:
-                parts.append(f"  {line[0]:<{widths[0]}}  {line[1]}\n")
-                continue
-            numbers = "  ".join(f"{cell:>{width}}" for cell, width in zip(line[1:6], widths[1:], strict=True))
-            parts.append(f"  {line[0]:<{widths[0]}}  {numbers}{''.join(line[6:])}\n")
+        for line in [head, *lines]:
+            cells = "  ".join(f"{cell:>{width}}" for cell, width in zip(line.cells, widths, strict=False))
+            parts.append(f"  {line.name:<{name}}  {cells}{'  ' if cells and line.note else ''}{line.note}\n")
     return "".join(parts)
 
 
@@ -110,38 +119,72 @@ def as_markdown(report: Report) -> str:
     """The same for bench/README.md."""
     parts = []
     for table in report.tables:
-        parts.append(f"\n**{table.title}**\n\n| {' | '.join(_HEAD)} |\n|:--|--:|--:|--:|--:|--:|\n")
-        for row in table.sorted_rows():
-            cells = _cells(row)
-            if len(cells) == 2:
-                cells = (cells[0], cells[1].replace("|", "/"), "", "", "", "")
-            elif len(cells) > 6:
-                cells = (cells[0] + cells[6], *cells[1:6])
-            parts.append(f"| {' | '.join(cells)} |\n")
+        head, lines = _cells(table)
+        columns = [head.name, *head.cells]
+        parts.append(f"\n**{table.title}**\n\n| {' | '.join(columns)} |\n|:--|{'--:|' * len(head.cells)}\n")
+        for line in lines:
+            note = line.note.replace("|", "/")
+            cells = line.cells or [note] + [""] * (len(head.cells) - 1)
+            name = f"{line.name} {note}" if line.cells and note else line.name
+            parts.append(f"| {' | '.join([name, *cells])} |\n")
     return "".join(parts)
 
 
-def _cells(row: Row) -> tuple[str, ...]:
-    name = f"{row.peer} {row.version}".strip()
-    median = row.median()
-    if median is None:
-        return (name, row.missing)
-    cells = (
-        name,
-        f"{median.requests_per_second:,.0f}",
-        f"{median.cpu_microseconds:.2f}",
-        "" if median.p50 is None else f"{median.p50:.2f}",
-        "" if median.p99 is None else f"{median.p99:.2f}",
-        f"{median.megabytes:.1f}",
-    )
-    if median.faults:
-        return (*cells, f"  ({median.faults:,} faults)")
-    return cells
+@dataclass(frozen=True)
+class _Line:
+    """A line of a table: a server's cells, or none and the reason."""
+
+    name: str
+    cells: list[str]
+    note: str = ""
 
 
-def as_json(report: Report) -> str:
-    """Everything, each round included."""
-    document = asdict(report)
+def _cells(table: Table) -> tuple[_Line, list[_Line]]:
+    """The head and the lines of a table, without the columns that say nothing in its scenario."""
+    ours = table.row(OURS)
+    base = ours.median() if ours else None
+    rows = [(row, row.median()) for row in table.sorted_rows()]
+    extra = list(dict.fromkeys(name for _, median in rows if median for name in median.extra))
+    columns: list[tuple[str, Callable[[Result], str]]] = [
+        ("requests/s", lambda result: _number(result.requests_per_second, 0)),
+        ("CPU µs", lambda result: _number(result.cpu_microseconds, 2)),
+        ("p50 ms", lambda result: _number(result.p50, 2)),
+        ("p99 ms", lambda result: _number(result.p99, 2)),
+        *((name, _figure(name)) for name in extra),
+        ("PSS MB", lambda result: _number(result.megabytes, 1)),
+        ("CPU ours ÷ its", lambda result: _ratio(base.cpu_microseconds if base else None, result.cpu_microseconds)),
+        (
+            "req/s ours ÷ its",
+            lambda result: _ratio(base.requests_per_second if base else None, result.requests_per_second),
+        ),
+    ]
+    shown = [(name, cell) for name, cell in columns if any(cell(median) for _, median in rows if median)]
+    lines = []
+    for row, median in rows:
+        name = f"{row.peer} {row.version}".strip()
+        if median is None:
+            lines.append(_Line(name, [], row.missing))
+        else:
+            note = f"({median.faults:,} faults)" if median.faults else ""
+            lines.append(_Line(name, [cell(median) for _, cell in shown], note))
+    return _Line("server", [name for name, _ in shown]), lines
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{value:,.{digits}f}"
+
+
+def _figure(name: str) -> Callable[[Result], str]:
+    return lambda result: _number(result.extra.get(name), 2)
+
+
+def _ratio(ours: float | None, its: float | None) -> str:
+    return f"{ours / its:.2f}" if ours and its else ""
+
+
+def as_json(report: Report, goals: list[dict[str, object]]) -> str:
+    """Everything, each round included, and what became of the goals."""
+    document = asdict(report) | {"goals": goals}
     for table, plain in zip(report.tables, document["tables"], strict=True):
         for row, plain_row in zip(table.rows, plain["rows"], strict=True):
             median = row.median()
@@ -152,6 +195,7 @@ def as_json(report: Report) -> str:
 def load(path: Path) -> Report:
     """Reads what `as_json` wrote."""
     document = json.loads(path.read_text())
+    document.pop("goals", None)
     for table in document["tables"]:
         for row in table["rows"]:
             del row["median"]

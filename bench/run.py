@@ -14,8 +14,11 @@ from pathlib import Path
 from typing import TypeVar
 
 import chart
-from measure import Cores, run
-from peers import BENCH, PEERS, Environment, Peer, UnavailableError, prepare
+import goals
+from environment import BENCH, Environment, UnavailableError, WrongAnswerError
+from measure import Bench, Cores
+from measure import prepare as prepare_measuring
+from peers import PEERS, QUICK, Peer, prepare
 from report import Report, Row, Table, as_json, as_markdown, as_text
 from scenarios import SCENARIOS, Scenario
 
@@ -23,19 +26,24 @@ from scenarios import SCENARIOS, Scenario
 def main() -> int:
     """Parses the flags, prepares, measures, prints."""
     options = _parser().parse_args()
-    scenarios = _choose(SCENARIOS, options.scenarios)
-    peers = _choose(PEERS, options.peers)
+    scenarios = _choose(SCENARIOS, options.only)
+    peers = _choose(PEERS, options.peers or (",".join(QUICK) if options.quick else None))
     missing = _missing_tools()
     if missing:
         print(missing, file=sys.stderr)
         return 2
     rounds = options.rounds or (1 if options.quick else 3)
-    seconds = options.seconds or (1 if options.quick else 3)
+    seconds = options.seconds or (0.5 if options.quick else 3)
 
     # Before we load the machine ourselves, by building.
     load = os.getloadavg()[0]
     environment = Environment(BENCH / ".venv")
     environment.create()
+    try:
+        prepare_measuring()
+    except UnavailableError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 2
     tables = [Table(scenario.name, scenario.title, []) for scenario in scenarios]
     prepared: list[Peer] = []
     for peer in peers:
@@ -47,16 +55,17 @@ def main() -> int:
         except UnavailableError as error:
             reason = f"not measured: {error}"
         for scenario, table in zip(scenarios, tables, strict=True):
-            if peer.is_floor and not scenario.floor_strings:
-                continue
-            table.rows.append(Row(peer.name, peer.kind, version, peer.is_floor, missing=reason))
-    for scenario in scenarios:
-        if scenario.packages:
-            environment.install(*scenario.packages)
+            if peer.takes_part(scenario):
+                table.rows.append(Row(peer.name, peer.kind, version, peer.is_floor, missing=reason))
+    for package in sorted({package for scenario in scenarios for package in scenario.packages}):
+        environment.install(package)
 
     cores = Cores.choose()
     if cores.server == cores.load:
         _say("there is only one core: server and load share it, and the figures say little")
+    # What we do ourselves while a server runs is a part of the load.
+    os.sched_setaffinity(0, {cores.load})
+    bench = Bench(environment, cores, seconds, warm_up=min(1.0, seconds / 2))
     # Each server once in each round, so that a change of the machine's mood hits all of them.
     for number in range(1, rounds + 1):
         for scenario, table in zip(scenarios, tables, strict=True):
@@ -64,7 +73,7 @@ def main() -> int:
                 for row in table.rows:
                     if row.peer == peer.name:
                         _say(f"round {number} of {rounds}, {scenario.title}: {peer.name}")
-                        _measure(peer, scenario, environment, cores, seconds, row)
+                        _measure(bench, peer, scenario, row)
     _say("")
 
     report = Report(
@@ -77,26 +86,36 @@ def main() -> int:
         seconds=seconds,
         tables=tables,
     )
-    print(as_markdown(report) if options.markdown else as_text(report), end="")
+    outcomes = goals.judged(report)
+    if options.markdown:
+        print(goals.as_markdown(outcomes) + as_markdown(report), end="")
+    else:
+        print(as_text(report) + goals.as_text(outcomes), end="")
     if options.save:
-        name = datetime.datetime.now().strftime("%Y-%m-%d-%H%M")
-        path = BENCH / "runs" / f"{name}.json"
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(as_json(report))
-        (BENCH / "chart.svg").write_text(chart.draw(report))
-        # The README has room for two: the least that can be served, and what people serve.
-        shown = [table for table in report.tables if table.scenario in ("hello", "flask")]
-        (BENCH / "chart-short.svg").write_text(chart.draw(dataclasses.replace(report, tables=shown)))
-        print(f"\nsaved {path} and bench/chart*.svg")
+        _save(report, outcomes)
     return 0
+
+
+def _save(report: Report, outcomes: list[goals.Outcome]) -> None:
+    path = BENCH / "runs" / f"{report.date}-{report.commit}.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(as_json(report, goals.as_json(outcomes)))
+    (BENCH / "chart.svg").write_text(chart.draw(report))
+    # The README has room for two: the least that can be served, and what people serve.
+    shown = [table for table in report.tables if table.scenario in ("hello", "flask")]
+    if shown:
+        (BENCH / "chart-short.svg").write_text(chart.draw(dataclasses.replace(report, tables=shown)))
+    print(f"\nsaved {path} and bench/chart*.svg")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="bench/run.py", description="Runs the servers side by side.")
-    parser.add_argument("--quick", action="store_true", help="one round of one second: a look")
+    parser.add_argument(
+        "--quick", action="store_true", help=f"one round of half a second, {', '.join(QUICK)}: a look, in two minutes"
+    )
     parser.add_argument("--rounds", type=int, help="rounds (3)")
-    parser.add_argument("--seconds", type=int, help="seconds of load for each run (3)")
-    parser.add_argument("--scenarios", metavar="A,B", help=", ".join(scenario.name for scenario in SCENARIOS))
+    parser.add_argument("--seconds", type=float, help="seconds of load for each run (3)")
+    parser.add_argument("--only", metavar="A,B", help=", ".join(scenario.name for scenario in SCENARIOS))
     parser.add_argument("--peers", metavar="A,B", help=", ".join(peer.name for peer in PEERS))
     parser.add_argument("--save", action="store_true", help="keep the run in bench/runs and draw the chart")
     parser.add_argument("--markdown", action="store_true", help="print tables for bench/README.md")
@@ -127,12 +146,16 @@ def _missing_tools() -> str:
     return ""
 
 
-def _measure(peer: Peer, scenario: Scenario, environment: Environment, cores: Cores, seconds: float, row: Row) -> None:
+def _measure(bench: Bench, peer: Peer, scenario: Scenario, row: Row) -> None:
+    """Adds one run to a row, or the reason why there is none; a server that failed once is not asked again."""
+    if row.missing:
+        return
     try:
-        row.rounds.append(run(peer, scenario, environment, cores, seconds))
+        row.rounds.append(bench.run(peer, scenario))
+    except WrongAnswerError as error:
+        row.missing, row.rounds = f"wrong: {error}", []
     except UnavailableError as error:
-        # What fails in one round does not count as measured in another.
-        row.missing = f"not measured: {error}"
+        row.missing, row.rounds = f"not measured: {error}", []
 
 
 def _say(text: str) -> None:
@@ -144,7 +167,7 @@ def _say(text: str) -> None:
 
 
 def _commit() -> str:
-    command = ["git", "-C", str(BENCH), "describe", "--always", "--dirty"]
+    command = ["git", "-C", str(BENCH), "describe", "--always", "--dirty", "--exclude=*"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):

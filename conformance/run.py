@@ -14,8 +14,8 @@ sys.path.append(str(Path(__file__).resolve().parent.parent / "bench"))
 
 from client import SILENCE, Heard, ask, play
 from corpus import Case, read
+from environment import BENCH, Environment, UnavailableError
 from page import PAGE, Column, Results, as_json, as_page, as_text, with_cases
-from peers import BENCH, Environment, UnavailableError
 from servers import CONTESTANTS, Contestant
 from verdict import Verdict, judge
 

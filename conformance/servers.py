@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import socket
-import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 from client import ask
-from measure import Server, plain_environment
-from peers import PEERS, Environment, UnavailableError
+from environment import Environment, UnavailableError
+from peers import PEERS
+from process import free_port, launched
 
 APPS = Path(__file__).resolve().parent / "apps"
 APPLICATION = "saw:application"
-STARTED_WITHIN = 20.0
 
 # A body that never comes holds a thread of some servers: there are twice as many as connections at once.
 THREADS = 32
@@ -60,40 +56,13 @@ class Contestant:
     @contextlib.contextmanager
     def started(self, environment: Environment) -> Iterator[int]:
         """The port on which it answers."""
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            port: int = probe.getsockname()[1]
-        with tempfile.TemporaryFile() as log:
-            process = subprocess.Popen(
-                self.command(environment, port),
-                cwd=APPS,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                env=plain_environment(APPS),
-            )
-            server = Server(process, log)
-            try:
-                _await_answer(server, port)
-                yield port
-                said = server.ended()
-                if said is not None:
-                    raise UnavailableError(said)
-            finally:
-                server.stop()
-
-
-def _await_answer(server: Server, port: int) -> None:
-    until = time.monotonic() + STARTED_WITHIN
-    while time.monotonic() < until:
-        said = server.ended()
-        if said is not None:
-            raise UnavailableError(said)
-        with contextlib.suppress(OSError):
-            ask(port, "/marks")
-            return
-        time.sleep(0.05)
-    raise UnavailableError(f"it does not answer after {STARTED_WITHIN:.0f} s")
+        port = free_port()
+        with launched(self.command(environment, port), APPS) as server:
+            server.await_start(lambda: ask(port, "/marks"))
+            yield port
+            said = server.ended()
+            if said is not None:
+                raise UnavailableError(said)
 
 
 def _whiskyjack(_environment: Environment, port: int) -> list[str]:

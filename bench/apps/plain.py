@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
+from wsgiref.util import FileWrapper
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
 
+LINE = b"A line of sixty-four bytes, one hundred and sixty of them here.\n"
+
 HELLO = b"Hello, World!"
-PAGE = b"A line of sixty-four bytes, one hundred and sixty of them here.\n" * 160
+PAGE = LINE * 160
+BIG_PAGE = LINE * 1600
+KILOBYTE = LINE * 16
+MEGABYTE = Path(__file__).resolve().parent.parent / "build" / "megabyte.txt"
+
+
+def _start(start_response: StartResponse, length: int) -> None:
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(length))])
 
 
 def hello(_environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -22,3 +34,53 @@ def page(_environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[b
     """Ten kilobytes (10,240 bytes)."""
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "10240")])
     return [PAGE]
+
+
+def big_page(_environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """A hundred kilobytes (102,400 bytes)."""
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "102400")])
+    return [BIG_PAGE]
+
+
+def stream(_environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """Ten pieces of a kilobyte, each sent as it comes; the whole length is not said."""
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    for _ in range(10):
+        yield KILOBYTE
+
+
+def echo(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """The request's body."""
+    body = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
+    _start(start_response, len(body))
+    return [body]
+
+
+def file(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """A megabyte from a file, by the server's wrapper where it has one."""
+    wrapper = environ.get("wsgi.file_wrapper", FileWrapper)
+    _start(start_response, 1 << 20)
+    wrapped: Iterable[bytes] = wrapper(MEGABYTE.open("rb"), 64 << 10)
+    return wrapped
+
+
+def sleep(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """Waits ten milliseconds, as for a database."""
+    time.sleep(0.01)
+    return hello(environ, start_response)
+
+
+def burn(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """Needs a millisecond of a processor in Python, however many threads share it."""
+    until = time.thread_time_ns() + 1_000_000
+    while time.thread_time_ns() < until:
+        for _ in range(200):
+            pass
+    return hello(environ, start_response)
+
+
+def mix(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """Fast, but at /slow it waits for a tenth of a second."""
+    if environ["PATH_INFO"] == "/slow":
+        time.sleep(0.1)
+    return hello(environ, start_response)

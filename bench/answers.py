@@ -1,0 +1,58 @@
+"""Asks a server for a scenario's answer and compares it: a fast wrong answer is worth nothing. Measures nothing."""
+
+from __future__ import annotations
+
+import socket
+from typing import IO
+
+from environment import WrongAnswerError
+from scenarios import Scenario
+
+PATIENCE = 5.0
+
+
+def check(scenario: Scenario, port: int, length_only: bool = False) -> None:
+    """Raises WrongAnswerError unless every request of a batch is answered as it should be."""
+    with socket.create_connection(("127.0.0.1", port), PATIENCE) as connection:
+        number = 1
+        try:
+            connection.sendall(request(scenario, port) * scenario.pipelined)
+            stream = connection.makefile("rb")
+            for number in range(1, scenario.pipelined + 1):
+                status, body = read_answer(stream)
+                # The kernel's floor has no application, and so only the length of its answer.
+                right = len(body) == len(scenario.answer) if length_only else body == scenario.answer
+                if status != 200 or not right:
+                    what = f"{status}, {len(body):,} bytes where {len(scenario.answer):,} are right"
+                    raise WrongAnswerError(f"answer {number} of {scenario.pipelined}: {what}")
+        except (OSError, ValueError, KeyError) as error:
+            raise WrongAnswerError(f"answer {number} of {scenario.pipelined} did not come: {error}") from error
+
+
+def request(scenario: Scenario, port: int) -> bytes:
+    """The request that wrk's script sends, without the fields that no application looks at."""
+    method = "POST" if scenario.body else "GET"
+    length = f"Content-Length: {len(scenario.body)}\r\n" if scenario.body else ""
+    head = f"{method} {scenario.path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{length}\r\n"
+    return head.encode() + scenario.body
+
+
+def read_answer(stream: IO[bytes]) -> tuple[int, bytes]:
+    """One response. Its body is delimited by Content-Length, chunked, or by the end of the connection."""
+    line = stream.readline()
+    if not line:
+        raise ValueError("the connection was closed")
+    status = int(line.split()[1])
+    fields: dict[bytes, bytes] = {}
+    while (line := stream.readline()) not in (b"\r\n", b""):
+        name, _, value = line.partition(b":")
+        fields[name.strip().lower()] = value.strip()
+    if fields.get(b"transfer-encoding", b"").lower() != b"chunked":
+        length = fields.get(b"content-length")
+        return status, stream.read() if length is None else stream.read(int(length))
+    body = b""
+    while size := int(stream.readline(), 16):
+        body += stream.read(size)
+        stream.readline()
+    stream.readline()
+    return status, body
