@@ -28,7 +28,7 @@ say = @echo "==> $(1)"
 
 .PHONY: help
 help: ## list what there is
-	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
+	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
 	@echo "  PYTHON=python3.13 make ... takes another interpreter (now: $(PYTHON), which is $(TAG))"
 
 .PHONY: serve

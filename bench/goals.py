@@ -102,10 +102,13 @@ class _Goal:
 
 
 def judged(report: Report) -> list[Outcome]:
-    """Each goal whose scenario was run, and the others as not measured."""
+    """The goals of the scenarios that were run. One whose figures are missing is listed as not measured."""
     figures = _Figures(report)
+    run = {table.scenario for table in report.tables}
     outcomes = []
     for goal in _GOALS:
+        if goal.scenario not in run:
+            continue
         try:
             met, shown = goal.judge(figures)
             verdict = Verdict.MET if met else Verdict.NOT_MET
@@ -117,6 +120,8 @@ def judged(report: Report) -> list[Outcome]:
 
 def as_text(outcomes: list[Outcome]) -> str:
     """The goals for a terminal."""
+    if not outcomes:
+        return ""
     width = max(len(outcome.goal) for outcome in outcomes)
     name = max(len(outcome.scenario) for outcome in outcomes)
     lines = [
