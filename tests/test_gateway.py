@@ -92,6 +92,8 @@ def read_by(server: Server, way: str, body: bytes, coding: str) -> dict[str, Any
     assert answer.status == 200, server.log()
     told: dict[str, Any] = json.loads(answer.body)
     assert told["coding"] is None
+    if "--streaming-uploads" not in server.process.args or coding == "length":
+        assert told["length"] == str(len(body))
     return told
 
 

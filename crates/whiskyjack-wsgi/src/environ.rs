@@ -222,7 +222,7 @@ impl Constants {
         let py = environ.py();
         let names = Names::shared(py)?;
         let authority = head.authority();
-        // A body of chunks has a length too, once it is collected: then the application never learns of the coding.
+        // A body of chunks has a length too, once it is collected, be it 0: then the application never learns of the coding.
         let mut has_length = matches!(upload, Upload::Collected(1..));
         for (name, value) in head.fields() {
             let Some(known) = names.find(name) else {
@@ -577,7 +577,7 @@ const FIELDS: &[(&str, Role)] = &[
     ("tracestate", Role::Plain),
     ("trailer", Role::Plain),
     // The server has taken the coding off (RFC 9112 6.1).
-    ("transfer-encoding", Role::Left),
+    ("transfer-encoding", Role::Length),
     ("upgrade", Role::Plain),
     ("upgrade-insecure-requests", Role::Plain),
     ("user-agent", Role::Plain),
