@@ -174,7 +174,10 @@ def test_a_name_with_an_underscore_cannot_pose_as_another(served: Served, app: s
 
 def test_names_with_underscores_may_be_refused_or_allowed(served: Served) -> None:
     request = get("/", "X_User: someone")
-    assert send(served("environs:show", "--header-map", "refuse").port, request).status == 400
+    with conversation(served("environs:show", "--header-map", "refuse").port, request + get()) as opened:
+        answer = opened.read_response()
+        assert answer.status == 400 and answer.closes
+        opened.expect_end()
     assert values(served("environs:show", "--header-map", "allow"), request)["HTTP_X_USER"] == "someone"
 
 

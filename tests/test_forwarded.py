@@ -130,7 +130,10 @@ def test_a_client_cannot_spoil_what_its_proxy_appends(served: Served) -> None:
 
 def test_both_kinds_of_fields_are_refused(served: Served) -> None:
     server = served("environs:show", "--forwarded-allow-ips", "127.0.0.1")
-    assert send(server.port, get("/", *X_FIELDS, FORWARDED)).status == 400
+    with conversation(server.port, get("/", *X_FIELDS, FORWARDED) + get("/")) as opened:
+        answer = opened.read_response()
+        assert answer.status == 400 and answer.closes
+        opened.expect_end()
 
 
 @pytest.mark.parametrize("text", ["localhost", "10.0.0.1/8", "10.0.0.0/33", "unix", "10.0.0.1:80"])

@@ -556,7 +556,9 @@ fn answer_plainly(exchange: &mut dyn Exchange, status: &str) -> Result<(), Failu
     let mut head = ResponseHead::default();
     let made = head
         .set_status(status.as_bytes())
-        .and_then(|()| head.push(b"Content-Type", b"text/plain; charset=utf-8"));
+        .and_then(|()| head.push(b"Content-Type", b"text/plain; charset=utf-8"))
+        // What is refused is the last that is read as a request.
+        .and_then(|()| head.push(b"Connection", b"close"));
     if let Err(error) = made {
         log::error!("{status}: {error}");
         return Err(Failure::Application);
