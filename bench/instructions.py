@@ -20,6 +20,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from answers import read_answer
 from environment import APPS, BENCH, BUILD, UnavailableError
@@ -78,11 +79,15 @@ def main() -> int:
             counts.append(case.count())
         except UnavailableError as error:
             print(f"instructions: {case.name} was not counted: {error}", file=sys.stderr)
-    document = {"tools": _tools(), "counts": {count.name: _rounded(count) for count in counts}}
-    baseline = json.loads(BASELINE.read_text()) if BASELINE.exists() else {"tools": {}, "counts": {}}
-    print(_table(counts, baseline), end="")
-    written = BASELINE if options.save else BUILD / BASELINE.name
+    tools = _tools()
+    document = {count.name: _rounded(count, tools) for count in counts}
+    baseline: dict[str, dict[str, Any]] = json.loads(BASELINE.read_text()) if BASELINE.exists() else {}
+    print(_table(document, baseline), end="")
     BUILD.mkdir(exist_ok=True)
+    written = BUILD / BASELINE.name
+    if options.save:
+        # What was not counted now, as that of another Python, stays.
+        written, document = BASELINE, baseline | document
     written.write_text(json.dumps(document, indent=1) + "\n")
     print(f"wrote {written.relative_to(BENCH.parent)}")
     return 0
@@ -94,6 +99,7 @@ def _cases() -> list[Case]:
     rust = [str(_built("examples/hello")), "127.0.0.1:{port}"]
     python = [sys.executable, "-m", "whiskyjack", "-b", "127.0.0.1:{port}", "plain:hello"]
     page = [*python[:-1], "plain:page"]
+    version = "CPython " + ".".join(platform.python_version_tuple()[:2])
     upload = b"POST / HTTP/1.1\r\nHost: 127.0.0.1:8000\r\nContent-Length: 1024\r\n\r\n" + b"x" * 1024
     return [
         Case("proto: hello head", lambda count: _program("hello", count)),
@@ -102,10 +108,10 @@ def _cases() -> list[Case]:
         Case("proto: response head", lambda count: _program("response", count)),
         Case("Rust server: hello", lambda count: _server(rust, hello, count)),
         Case("Rust server: Chrome head", lambda count: _server(rust, chrome, count)),
-        Case("Python server: hello", lambda count: _server(python, hello, count)),
-        Case("Python server: Chrome head", lambda count: _server(python, chrome, count)),
-        Case("Python server: 10 KB body", lambda count: _server(page, hello, count)),
-        Case("Python server: POST, 1 KB echoed", lambda count: _server([*python[:-1], "plain:echo"], upload, count)),
+        Case(f"{version}: hello", lambda count: _server(python, hello, count)),
+        Case(f"{version}: Chrome head", lambda count: _server(python, chrome, count)),
+        Case(f"{version}: 10 KB body", lambda count: _server(page, hello, count)),
+        Case(f"{version}: POST, 1 KB echoed", lambda count: _server([*python[:-1], "plain:echo"], upload, count)),
     ]
 
 
@@ -173,45 +179,42 @@ def _object(path: str) -> str:
     return Path(path).name.partition(".")[0]
 
 
-def _rounded(count: Count) -> dict[str, object]:
+def _rounded(count: Count, tools: str) -> dict[str, Any]:
     of = {name: round(number) for name, number in count.of.items() if abs(number) >= 1}
-    return {"instructions": round(count.instructions), "of": of}
+    return {"instructions": round(count.instructions), "of": of, "tools": tools}
 
 
-def _table(counts: list[Count], baseline: dict[str, dict[str, object]]) -> str:
+def _table(counts: dict[str, dict[str, Any]], baseline: dict[str, dict[str, Any]]) -> str:
     """A line for each count, with the change since the baseline."""
     lines = [("instructions for one", "now", "baseline", "change", "of which")]
-    for count in counts:
-        before = baseline["counts"].get(count.name)
-        was = before["instructions"] if isinstance(before, dict) else None
-        change = f"{(count.instructions / was - 1) * 100:+.1f} %" if was else ""
-        parts = [f"{name} {number:,.0f}" for name, number in count.of.items() if number >= 50]
-        where = ", ".join(parts) if len(parts) > 1 else ""
-        lines.append((count.name, f"{count.instructions:,.0f}", f"{was:,}" if was else "", change, where))
+    others: dict[str, str] = {}
+    for name, count in counts.items():
+        now, before = count["instructions"], baseline.get(name)
+        was = change = ""
+        if before:
+            was, change = f"{before['instructions']:,}", f"{(now / before['instructions'] - 1) * 100:+.1f} %"
+            if before["tools"] != count["tools"]:
+                others[before["tools"]] = count["tools"]
+        parts = [f"{library} {number:,}" for library, number in count["of"].items() if number >= 50]
+        lines.append((name, f"{now:,}", was, change, ", ".join(parts) if len(parts) > 1 else ""))
     widths = [max(len(line[column]) for line in lines) for column in range(4)]
     text = ""
     for name, *numbers, where in lines:
         cells = [f"{number:>{width}}" for number, width in zip(numbers, widths[1:], strict=True)]
         text += "  ".join([f"{name:<{widths[0]}}", *cells, where]).rstrip() + "\n"
-    for tool, version in _tools().items():
-        was = baseline["tools"].get(tool)
-        if was is not None and was != version:
-            text += f"the baseline was counted with {was}, this with {version}: not all of the change is ours\n"
+    for then, now in others.items():
+        text += f"the baseline was counted with {then}, this with {now}: not all of the change is ours\n"
     return text
 
 
-def _tools() -> dict[str, str]:
+def _tools() -> str:
     """What the counts depend on beside our code."""
 
     def said(*command: str) -> str:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
-    return {
-        "rustc": " ".join(said("rustc", "--version").split()[:2]),
-        "valgrind": said("valgrind", "--version"),
-        "python": f"CPython {platform.python_version()}",
-        "machine": platform.machine(),
-    }
+    rustc = " ".join(said("rustc", "--version").split()[:2])
+    return f"{rustc}, {said('valgrind', '--version')}, CPython {platform.python_version()}, {platform.machine()}"
 
 
 if __name__ == "__main__":

@@ -24,6 +24,10 @@ from scenarios import LINE, Kind, Scenario
 BUSY = 1
 STARTS = 3
 
+# When a server that uses less than a fiftieth of a processor for so long is taken to rest, and how long we wait for it.
+PAUSE = 0.05
+SETTLED_WITHIN = 10.0
+
 
 @dataclass(frozen=True)
 class Cores:
@@ -86,7 +90,7 @@ class Bench:
                 return self._mix(server, port, scenario)
             if scenario.kind is Kind.IDLE:
                 return self._idle(server, port, scenario)
-            return self._load(server, port, scenario)
+            return self._load(server, port, scenario, peer.is_floor)
 
     @contextlib.contextmanager
     def _started(self, peer: Peer, scenario: Scenario) -> Iterator[tuple[Server, int]]:
@@ -101,13 +105,14 @@ class Bench:
             if said is not None:
                 raise UnavailableError(said)
             # After the load as well as before it.
-            check(scenario, port, length_only=peer.is_floor)
+            check(scenario, port, length_only=peer.is_floor, patience=SETTLED_WITHIN)
 
-    def _load(self, server: Server, port: int, scenario: Scenario) -> Result:
+    def _load(self, server: Server, port: int, scenario: Scenario, is_floor: bool) -> Result:
         def ask(seconds: float) -> Seen:
             return load.wrk(scenario, port, self.cores.load, seconds, scenario.connections)
 
         ask(self.warm_up)
+        _settle(server, scenario, port, length_only=is_floor)
         seen, spent = _spent(server, lambda: ask(self.seconds))
         return _result(server, seen, spent, with_latency=scenario.pipelined == 1)
 
@@ -116,29 +121,32 @@ class Bench:
             return load.mix(port, self.cores.load, seconds, scenario.connections, with_slow)
 
         ask(self.warm_up, with_slow=True)
+        _settle(server, scenario, port)
         alone = ask(self.seconds, with_slow=False)
+        _settle(server, scenario, port)
         seen, spent = _spent(server, lambda: ask(self.seconds, with_slow=True))
         return _result(server, seen, spent, extra={"p50 alone ms": alone.p50})
 
     def _idle(self, server: Server, port: int, scenario: Scenario) -> Result:
         # What the first requests make a server allocate is not the connections'.
         load.wrk(scenario, port, self.cores.load, self.warm_up, 64)
+        _settle(server, scenario, port)
         before = server.megabytes()
         with load.held(scenario, port) as connections:
             kilobytes = (server.megabytes() - before) * 1024 / len(connections)
             # What the last of them left to be done is no rest yet.
-            time.sleep(self.warm_up)
-            was = server.activity()
+            _settle(server, scenario, port)
+            waits, began = server.waits(), server.cpu_seconds()
             time.sleep(self.seconds)
-            now = server.activity()
+            waits, rested = server.waits() - waits, server.cpu_seconds() - began
             gone = load.closed(connections)
             if gone:
                 raise UnavailableError(f"it closed {gone:,} of {len(connections):,} idle connections")
             seen, spent = _spent(server, lambda: load.wrk(scenario, port, self.cores.load, self.seconds, BUSY))
             extra = {
                 "KB/connection": kilobytes,
-                "idle CPU ms/s": (now.nanoseconds - was.nanoseconds) / 1e6 / self.seconds,
-                "wake-ups/s": (now.waits - was.waits) / self.seconds,
+                "idle CPU ms/s": rested * 1000 / self.seconds,
+                "wake-ups/s": waits / self.seconds,
             }
             return _result(server, seen, spent, extra=extra)
 
@@ -188,6 +196,19 @@ def prepare() -> None:
     load.allow_descriptors(12_000)
 
 
+def _settle(server: Server, scenario: Scenario, port: int, length_only: bool = False) -> None:
+    """Waits until what the last load has left behind is done: its clients are gone, but not all their requests."""
+    check(scenario, port, length_only, SETTLED_WITHIN)
+    until = time.monotonic() + SETTLED_WITHIN
+    before = server.cpu_seconds()
+    while time.monotonic() < until:
+        time.sleep(PAUSE)
+        now = server.cpu_seconds()
+        if now - before < PAUSE / 50:
+            return
+        before = now
+
+
 def _spent(server: Server, ask: Callable[[], Seen]) -> tuple[Seen, float]:
     """What the load saw, and the seconds of processor time that it cost the server."""
     before = server.cpu_seconds()
@@ -199,7 +220,7 @@ def _result(
     server: Server, seen: Seen, spent: float, *, with_latency: bool = True, extra: dict[str, float] | None = None
 ) -> Result:
     if seen.requests == 0:
-        raise UnavailableError("not one request was answered")
+        raise UnavailableError(f"not one request was answered in {seen.seconds:.1f} s")
     return Result(
         requests_per_second=seen.requests / seen.seconds,
         cpu_microseconds=spent / seen.requests * 1e6,

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
-from wsgiref.util import FileWrapper
+from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
@@ -58,10 +57,16 @@ def echo(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[by
 
 def file(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     """A megabyte from a file, by the server's wrapper where it has one."""
-    wrapper = environ.get("wsgi.file_wrapper", FileWrapper)
+    wrapper = environ.get("wsgi.file_wrapper") or _pieces
     _start(start_response, 1 << 20)
     wrapped: Iterable[bytes] = wrapper(MEGABYTE.open("rb"), 64 << 10)
     return wrapped
+
+
+def _pieces(file: BinaryIO, size: int) -> Iterator[bytes]:
+    with file:
+        while piece := file.read(size):
+            yield piece
 
 
 def sleep(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
