@@ -110,6 +110,17 @@ def test_the_absolute_form_wins_over_host(served: Served, app: str) -> None:
     assert (found["PATH_INFO"], found["QUERY_STRING"], found["HTTP_HOST"].lower()) == ("/a", "b", "right.example:81")
 
 
+def test_an_https_uri_is_not_served_without_tls(served: Served) -> None:
+    """RFC 9110 7.4: unless a gateway that is trusted had the secured connection."""
+    request = get("HtTpS://right.example/a")
+    with conversation(served("environs:show").port, request + get()) as opened:
+        answer = opened.read_response()
+        assert answer.status == 421 and answer.closes
+        opened.expect_end()
+    trusting = served("environs:show", "--forwarded-allow-ips", "127.0.0.1")
+    assert values(trusting, request)["HTTP_HOST"] == "right.example"
+
+
 def test_the_asterisk_form_reaches_the_application(served: Served) -> None:
     found = values(served("environs:show"), get("*", method="OPTIONS"))
     assert (found["REQUEST_METHOD"], found["RAW_URI"]) == ("OPTIONS", "*")

@@ -144,6 +144,11 @@ impl RequestHead {
         target::split(self.target()).1
     }
 
+    /// Whether the target is an https URI, which RFC 9110 7.4 lets nobody ask for over a connection that is not secured.
+    pub fn is_https(&self) -> bool {
+        target::is_https(self.target())
+    }
+
     /// The authority of an absolute target; `None` for every other form.
     pub fn authority(&self) -> Option<&[u8]> {
         match target::form(self.target()) {
@@ -367,6 +372,7 @@ mod tests {
         assert_eq!(absolute.authority(), Some(&b"target:80"[..]));
         assert_eq!(absolute.host(), Some(&b"target:80"[..]));
         assert_eq!(absolute.path_and_query(), b"/a?b");
+        assert!(!absolute.is_https() && head(b"HTTPS://target/").is_https());
         let origin = head(b"/a?b");
         assert_eq!((origin.authority(), origin.host()), (None, Some(&b"field"[..])));
         assert_eq!((origin.path(), origin.query()), (&b"/a"[..], Some(&b"b"[..])));

@@ -24,7 +24,7 @@ pub(crate) fn form(target: &[u8]) -> Form {
         _ => {
             let start = if starts_with(target, b"http://") {
                 7
-            } else if starts_with(target, b"https://") {
+            } else if is_https(target) {
                 8
             } else {
                 return Form::Other;
@@ -34,6 +34,11 @@ pub(crate) fn form(target: &[u8]) -> Form {
             Form::Absolute(start..start + length)
         }
     }
+}
+
+/// Whether this is an https URI as a whole.
+pub(crate) fn is_https(target: &[u8]) -> bool {
+    starts_with(target, b"https://")
 }
 
 fn starts_with(target: &[u8], scheme: &[u8]) -> bool {

@@ -33,6 +33,8 @@ pub(crate) enum Unfit {
     Refused(Vec<u8>),
     /// Trusted proxies contradict each other, or one hands on what a client made up.
     Contradictory,
+    /// RFC 9110 7.4: an https URI is asked for over a connection that is not secured, and by nobody who is trusted to have had one.
+    Misdirected,
     /// Python failed, for want of memory.
     Python(PyErr),
 }
@@ -174,6 +176,9 @@ impl Constants {
     ) -> Result<Bound<'py, PyDict>, Unfit> {
         let py = request.py();
         let head = exchange.head();
+        if head.is_https() && !template.is_secure && template.forwarded != Forwarded::Believed {
+            return Err(Unfit::Misdirected);
+        }
         let told = match template.forwarded {
             Forwarded::Believed => {
                 forwarded::told(head.fields(), &self.trust, forwarded::warn_once)?

@@ -131,6 +131,13 @@ impl Gateway {
                 );
                 return answer_plainly(exchange, "400 Bad Request");
             }
+            Err(Unfit::Misdirected) => {
+                log::debug!(
+                    "{}: refused, being no request over TLS",
+                    request_line(exchange.head())
+                );
+                return answer_plainly(exchange, "421 Misdirected Request");
+            }
             Err(Unfit::Refused(name)) => {
                 log::warn!(
                     "{}: refused for its field {}: a name with '_' could pass for one with '-'",
