@@ -2,13 +2,13 @@
 
 use crate::file_wrapper::FileWrapper;
 use crate::forwarded::{self, Contradiction, Scheme, Told, Trust, Trusted, Untrusted};
-use crate::input::Input;
+use crate::kit::Kit;
+use crate::learned::Learned;
+use crate::names::{Known, Names, Role, cgi_name};
 use crate::percent;
 use crate::raw::{insert, latin1};
-use crate::start_response::StartResponse;
 use memchr::memchr;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyFloat, PyString};
 use pyo3::{PyTypeInfo, intern};
 use std::collections::BTreeSet;
@@ -64,6 +64,11 @@ pub(crate) struct Constants {
 /// What is the same in every environ of a connection.
 pub(crate) struct Template {
     dict: Py<PyDict>,
+    kit: Option<Kit>,
+    learned: Option<Learned>,
+    /// how many requests more may be learned from; the first of a connection is mostly its only one
+    lessons: u8,
+    is_fresh: bool,
     forwarded: Forwarded,
     is_secure: bool,
     /// SERVER_NAME and SERVER_PORT are made up
@@ -77,6 +82,45 @@ enum Forwarded {
     Believed,
     Shown,
     Removed,
+}
+
+/// More of a connection's requests are not learned from: its client sends other fields each time.
+const LESSONS: u8 = 4;
+
+impl Template {
+    /// The objects of the next call. They stand in the templates already.
+    pub(crate) fn kit(&mut self, py: Python<'_>) -> PyResult<&Kit> {
+        let templates = 1 + isize::from(self.learned.is_some());
+        let kit = match self.kit.take() {
+            Some(kit) if kit.is_unused(py, templates) => kit,
+            _ => {
+                let kit = Kit::new(py)?;
+                show(self.dict.bind(py), &kit)?;
+                if let Some(learned) = &self.learned {
+                    show(learned.environ.bind(py), &kit)?;
+                }
+                kit
+            }
+        };
+        Ok(self.kit.insert(kit))
+    }
+}
+
+fn show(environ: &Bound<'_, PyDict>, kit: &Kit) -> PyResult<()> {
+    let py = environ.py();
+    environ.set_item(intern!(py, "wsgi.input"), &kit.input)?;
+    environ.set_item(intern!(py, "wsgi.early_hints"), &kit.early_hints)?;
+    environ.set_item(intern!(py, "whiskyjack.client_disconnected"), &kit.client_disconnected)
+}
+
+/// Whether a known field is in the environ under its key.
+fn is_shown(known: &Known, forwarded: Forwarded, authority: Option<&[u8]>) -> bool {
+    match known.role {
+        Role::Plain | Role::Cookie => true,
+        Role::Forwarded => forwarded != Forwarded::Removed,
+        Role::Host => authority.is_none(),
+        Role::Length | Role::Left => false,
+    }
 }
 
 /// The settings that an environ shows.
@@ -164,17 +208,25 @@ impl Constants {
             Untrusted::Remove => Forwarded::Removed,
         };
         let is_unix = matches!(origin.local, Address::Unix(_));
-        Ok(Template { dict: dict.unbind(), forwarded, is_secure: origin.secure, is_unix })
+        Ok(Template {
+            dict: dict.unbind(),
+            kit: None,
+            learned: None,
+            lessons: LESSONS,
+            is_fresh: true,
+            forwarded,
+            is_secure: origin.secure,
+            is_unix,
+        })
     }
 
     /// The environ of one request.
     pub(crate) fn environ<'py>(
         &self,
-        template: &Template,
+        py: Python<'py>,
+        template: &mut Template,
         exchange: &dyn Exchange,
-        request: &Bound<'py, StartResponse>,
     ) -> Result<Bound<'py, PyDict>, Unfit> {
-        let py = request.py();
         let head = exchange.head();
         if head.is_https() && !template.is_secure && template.forwarded != Forwarded::Believed {
             return Err(Unfit::Misdirected);
@@ -185,7 +237,7 @@ impl Constants {
             }
             Forwarded::Shown | Forwarded::Removed => Told::default(),
         };
-        let environ = template.dict.bind(py).copy()?;
+        let environ = self.with_fields(py, template, exchange)?;
         if head.method() != b"GET" {
             environ.set_item(intern!(py, "REQUEST_METHOD"), method(py, head.method())?)?;
         }
@@ -194,35 +246,64 @@ impl Constants {
         }
         let root = told.prefix.as_deref().unwrap_or(&self.root);
         set_target(&environ, head, root)?;
-        self.set_fields(&environ, head, exchange.upload(), template.forwarded)?;
         if template.forwarded == Forwarded::Believed {
             set_told(&environ, &told, template)?;
         }
-        environ.set_item(
-            intern!(py, "wsgi.input"),
-            Bound::new(py, Input::new(request.clone().unbind()))?,
-        )?;
-        environ.set_item(
-            intern!(py, "wsgi.early_hints"),
-            request.getattr(intern!(py, "early_hints"))?,
-        )?;
-        environ.set_item(
-            intern!(py, "whiskyjack.client_disconnected"),
-            request.getattr(intern!(py, "client_disconnected"))?,
-        )?;
-        environ.set_item(
-            intern!(py, "whiskyjack.queue_time"),
-            PyFloat::new(py, exchange.queued().as_secs_f64()),
-        )?;
+        let queued = exchange.queued();
+        if !queued.is_zero() {
+            let seconds = PyFloat::new(py, queued.as_secs_f64());
+            environ.set_item(intern!(py, "whiskyjack.queue_time"), seconds)?;
+        }
         Ok(environ)
     }
 
+    /// A copy of the template with the request's fields.
+    fn with_fields<'py>(
+        &self,
+        py: Python<'py>,
+        template: &mut Template,
+        exchange: &dyn Exchange,
+    ) -> Result<Bound<'py, PyDict>, Unfit> {
+        let (head, upload) = (exchange.head(), exchange.upload());
+        let is_learnable = upload == Upload::Collected(0) && head.authority().is_none();
+        if is_learnable
+            && let Some(learned) = &template.learned
+            && let Some(changes) = learned.changes(head)
+        {
+            let environ = learned.environ.bind(py).copy()?;
+            for (key, value) in learned.changed(head, changes) {
+                environ.set_item(key, latin1(py, value)?)?;
+            }
+            return Ok(environ);
+        }
+        let environ = template.dict.bind(py).copy()?;
+        let mut keys = Vec::new();
+        let learns = is_learnable && !template.is_fresh && template.lessons > 0;
+        template.is_fresh = false;
+        self.set_fields(&environ, head, upload, template.forwarded, &mut |key| {
+            if learns {
+                keys.push(key.map(|key| key.clone().unbind()));
+            }
+        })?;
+        if learns {
+            template.lessons -= 1;
+            let has_length = environ.contains(intern!(py, "CONTENT_LENGTH"))?;
+            template.learned = match has_length {
+                true => None,
+                false => Learned::new(py, head, keys, environ.copy()?.unbind()),
+            };
+        }
+        Ok(environ)
+    }
+
+    /// Sets what the fields bring, and tells `each` of them the key, `None` where it is left out.
     fn set_fields(
         &self,
         environ: &Bound<'_, PyDict>,
         head: &RequestHead,
         upload: Upload,
         forwarded: Forwarded,
+        each: &mut dyn FnMut(Option<&Bound<'_, PyString>>),
     ) -> Result<(), Unfit> {
         let py = environ.py();
         let names = Names::shared(py)?;
@@ -231,22 +312,20 @@ impl Constants {
         let mut has_length = matches!(upload, Upload::Collected(1..));
         for (name, value) in head.fields() {
             let Some(known) = names.find(name) else {
-                if let Some(key) = self.unknown(py, name)? {
-                    set_field(environ, &key, value, b",")?;
+                let key = self.unknown(py, name)?;
+                if let Some(key) = &key {
+                    set_field(environ, key, value, b",")?;
                 }
+                each(key.as_ref());
                 continue;
             };
-            let key = known.key.bind(py);
-            match known.role {
-                Role::Plain => set_field(environ, key, value, b",")?,
-                Role::Forwarded if forwarded == Forwarded::Removed => {}
-                Role::Forwarded => set_field(environ, key, value, b",")?,
-                Role::Cookie => set_field(environ, key, value, b"; ")?,
-                Role::Host if authority.is_some() => {}
-                Role::Host => set_field(environ, key, value, b",")?,
-                Role::Length => has_length = true,
-                Role::Left => {}
+            has_length |= known.role == Role::Length;
+            let key = is_shown(known, forwarded, authority).then(|| known.key.bind(py));
+            if let Some(key) = key {
+                let separator: &[u8] = if known.role == Role::Cookie { b"; " } else { b"," };
+                set_field(environ, key, value, separator)?;
             }
+            each(key);
         }
         if let Some(authority) = authority {
             environ.set_item(intern!(py, "HTTP_HOST"), latin1(py, authority)?)?;
@@ -377,16 +456,6 @@ const RESERVED: [&[u8]; 9] = [
     b"HTTP_X_FORWARDED_PROTO",
 ];
 
-fn cgi_name(name: &[u8]) -> Vec<u8> {
-    let mut key = Vec::with_capacity(5 + name.len());
-    key.extend_from_slice(b"HTTP_");
-    key.extend(name.iter().map(|byte| match byte {
-        b'-' => b'_',
-        byte => byte.to_ascii_uppercase(),
-    }));
-    key
-}
-
 /// Sets a field, or joins it to what the same name brought before (RFC 9110 5.3, RFC 3875 4.1.18).
 fn set_field(
     environ: &Bound<'_, PyDict>,
@@ -441,177 +510,5 @@ fn warn_once(name: &[u8]) {
         log::warn!(
             "field {shown} is left out of the environ: a name with '_' could pass for one with '-'"
         );
-    }
-}
-
-/// What a field becomes.
-#[derive(Clone, Copy)]
-enum Role {
-    Plain,
-    Cookie,
-    /// what a proxy tells of the client; the application sees it only where it is meant to
-    Forwarded,
-    Host,
-    /// its value comes from the body's framing
-    Length,
-    /// never in the environ
-    Left,
-}
-
-struct Known {
-    name: &'static [u8],
-    key: Py<PyString>,
-    role: Role,
-}
-
-/// The known field names with their ready keys, found by a hash of a few of their letters.
-struct Names {
-    slots: Vec<Option<Known>>,
-}
-
-const SLOTS: usize = 256;
-
-impl Names {
-    fn shared(py: Python<'_>) -> PyResult<&'static Names> {
-        static NAMES: PyOnceLock<Names> = PyOnceLock::new();
-        NAMES.get_or_try_init(py, || Names::new(py))
-    }
-
-    fn new(py: Python<'_>) -> PyResult<Names> {
-        let mut slots: Vec<Option<Known>> = std::iter::repeat_with(|| None).take(SLOTS).collect();
-        for (name, role) in FIELDS {
-            let key = match *name {
-                "content-type" => "CONTENT_TYPE".to_owned(),
-                name => String::from_utf8_lossy(&cgi_name(name.as_bytes())).into_owned(),
-            };
-            let name = name.as_bytes();
-            let mut slot = hash(name);
-            while slots[slot].is_some() {
-                slot = (slot + 1) % SLOTS;
-            }
-            slots[slot] =
-                Some(Known { name, key: PyString::intern(py, &key).unbind(), role: *role });
-        }
-        Ok(Names { slots })
-    }
-
-    fn find(&self, name: &[u8]) -> Option<&Known> {
-        if name.is_empty() {
-            return None;
-        }
-        let mut slot = hash(name);
-        loop {
-            let known = self.slots[slot].as_ref()?;
-            if known.name.eq_ignore_ascii_case(name) {
-                return Some(known);
-            }
-            slot = (slot + 1) % SLOTS;
-        }
-    }
-}
-
-/// The name is not empty.
-fn hash(name: &[u8]) -> usize {
-    let letter = |index: usize| usize::from(name[index] | 0x20);
-    let length = name.len();
-    (length * 7 + letter(0) * 13 + letter(length - 1) * 29 + letter(length / 2) * 53) % SLOTS
-}
-
-/// The names that clients and proxies send, in lower case. Only these have interned keys: to intern a name of the peer's
-/// own choice would keep it for ever on some interpreters.
-const FIELDS: &[(&str, Role)] = &[
-    ("accept", Role::Plain),
-    ("accept-charset", Role::Plain),
-    ("accept-encoding", Role::Plain),
-    ("accept-language", Role::Plain),
-    ("access-control-request-headers", Role::Plain),
-    ("access-control-request-method", Role::Plain),
-    ("authorization", Role::Plain),
-    ("cache-control", Role::Plain),
-    ("cdn-loop", Role::Plain),
-    ("cf-connecting-ip", Role::Plain),
-    ("cf-ipcountry", Role::Plain),
-    ("cf-ray", Role::Plain),
-    ("cf-visitor", Role::Plain),
-    ("connection", Role::Plain),
-    ("content-disposition", Role::Plain),
-    ("content-encoding", Role::Plain),
-    ("content-language", Role::Plain),
-    ("content-length", Role::Length),
-    ("content-location", Role::Plain),
-    ("content-md5", Role::Plain),
-    ("content-range", Role::Plain),
-    ("content-type", Role::Plain),
-    ("cookie", Role::Cookie),
-    ("date", Role::Plain),
-    ("dnt", Role::Plain),
-    ("expect", Role::Plain),
-    ("forwarded", Role::Forwarded),
-    ("from", Role::Plain),
-    ("host", Role::Host),
-    ("if-match", Role::Plain),
-    ("if-modified-since", Role::Plain),
-    ("if-none-match", Role::Plain),
-    ("if-range", Role::Plain),
-    ("if-unmodified-since", Role::Plain),
-    ("keep-alive", Role::Plain),
-    ("max-forwards", Role::Plain),
-    ("origin", Role::Plain),
-    ("pragma", Role::Plain),
-    ("priority", Role::Plain),
-    // A client could set the proxy of the application's own requests with it (httpoxy, CVE-2016-5385).
-    ("proxy", Role::Left),
-    ("proxy-authorization", Role::Plain),
-    ("range", Role::Plain),
-    ("referer", Role::Plain),
-    ("save-data", Role::Plain),
-    ("sec-ch-ua", Role::Plain),
-    ("sec-ch-ua-mobile", Role::Plain),
-    ("sec-ch-ua-platform", Role::Plain),
-    ("sec-fetch-dest", Role::Plain),
-    ("sec-fetch-mode", Role::Plain),
-    ("sec-fetch-site", Role::Plain),
-    ("sec-fetch-user", Role::Plain),
-    ("sec-gpc", Role::Plain),
-    ("sec-websocket-extensions", Role::Plain),
-    ("sec-websocket-key", Role::Plain),
-    ("sec-websocket-protocol", Role::Plain),
-    ("sec-websocket-version", Role::Plain),
-    ("te", Role::Plain),
-    ("traceparent", Role::Plain),
-    ("tracestate", Role::Plain),
-    ("trailer", Role::Plain),
-    // The server has taken the coding off (RFC 9112 6.1).
-    ("transfer-encoding", Role::Length),
-    ("upgrade", Role::Plain),
-    ("upgrade-insecure-requests", Role::Plain),
-    ("user-agent", Role::Plain),
-    ("via", Role::Plain),
-    ("warning", Role::Plain),
-    ("x-amzn-trace-id", Role::Plain),
-    ("x-api-key", Role::Plain),
-    ("x-correlation-id", Role::Plain),
-    ("x-csrf-token", Role::Plain),
-    ("x-csrftoken", Role::Plain),
-    ("x-forwarded-for", Role::Forwarded),
-    ("x-forwarded-host", Role::Forwarded),
-    ("x-forwarded-port", Role::Forwarded),
-    ("x-forwarded-prefix", Role::Forwarded),
-    ("x-forwarded-proto", Role::Forwarded),
-    ("x-real-ip", Role::Plain),
-    ("x-request-id", Role::Plain),
-    ("x-request-start", Role::Plain),
-    ("x-requested-with", Role::Plain),
-    ("x-scheme", Role::Plain),
-];
-
-#[cfg(test)]
-mod tests {
-    use super::FIELDS;
-
-    #[test]
-    fn the_known_names_are_lower_case_and_stand_once() {
-        assert!(FIELDS.windows(2).all(|pair| pair[0].0 < pair[1].0));
-        assert!(FIELDS.iter().all(|(name, _)| !name.contains(|c: char| c.is_ascii_uppercase())));
     }
 }

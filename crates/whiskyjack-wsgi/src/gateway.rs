@@ -62,6 +62,9 @@ struct Connection {
     draft: Option<Box<Draft>>,
 }
 
+/// The lease, `environ`, `start_response` and what that returns.
+type Prepared<'py> = (Bound<'py, StartResponse>, Bound<'py, PyDict>, Bound<'py, PyAny>, Py<PyAny>);
+
 impl Gateway {
     /// A gateway to a callable. Fails if it is not callable.
     pub fn new(py: Python<'_>, application: Py<PyAny>, options: Options) -> PyResult<Gateway> {
@@ -109,19 +112,30 @@ impl Gateway {
         outcome
     }
 
+    /// What a call is made with.
+    fn prepare<'py>(
+        &self,
+        py: Python<'py>,
+        exchange: &dyn Exchange,
+        connection: &mut Connection,
+    ) -> Result<Prepared<'py>, Unfit> {
+        let template = &mut connection.template;
+        let kit = template.kit(py)?;
+        let (request, start_response) = (kit.request.bind(py), kit.start_response.bind(py));
+        let (request, start_response) = (request.clone(), start_response.clone());
+        let write = kit.write.clone_ref(py);
+        let environ = self.constants.environ(py, template, exchange)?;
+        Ok((request, environ, start_response, write))
+    }
+
     fn converse(
         &self,
         py: Python<'_>,
         exchange: &mut dyn Exchange,
         connection: &mut Connection,
     ) -> Result<(), Failure> {
-        let prepared =
-            Bound::new(py, StartResponse::default()).map_err(Unfit::from).and_then(|request| {
-                let environ = self.constants.environ(&connection.template, exchange, &request)?;
-                let start_response = request.getattr(intern!(py, "start_response"))?;
-                Ok((request, environ, start_response))
-            });
-        let (request, environ, start_response) = match prepared {
+        let (request, environ, start_response, write) = match self.prepare(py, exchange, connection)
+        {
             Ok(prepared) => prepared,
             Err(Unfit::Python(error)) => return Err(log_raised(py, &error, exchange.head())),
             Err(Unfit::Contradictory) => {
@@ -150,6 +164,7 @@ impl Gateway {
         let lease = &request.get().lease;
         let mut draft = connection.draft.take().unwrap_or_default();
         draft.settle();
+        draft.write = Some(write);
         let (outcome, draft) = lease.lend(py, exchange, draft, || {
             Call { py, lease }.run(self.application.bind(py), environ, start_response)
         });

@@ -19,6 +19,8 @@ use whiskyjack_server::exchange::Exchange;
 /// What is known of the response and the request's body while the application is at work.
 #[derive(Debug, Default)]
 pub(crate) struct Draft {
+    /// what start_response returns, while the application is at work
+    pub(crate) write: Option<Py<PyAny>>,
     /// the head that start_response was given; its status is 0 before
     pub(crate) head: ResponseHead,
     /// body bytes that were read from the exchange and not yet by the application
@@ -38,6 +40,7 @@ impl Draft {
     /// Makes it ready for another request. The head's memory stays; thousands of idle connections with an input buffer
     /// each would be too much.
     pub(crate) fn clear(&mut self) {
+        self.write = None;
         self.head.clear();
         self.intake = Intake::default();
         self.fault = None;

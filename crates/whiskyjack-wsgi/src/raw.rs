@@ -52,6 +52,13 @@ pub(crate) fn insert(
     Ok(dict.len() > before)
 }
 
+/// How many references there are to an object.
+pub(crate) fn references<T>(_: Python<'_>, object: &Py<T>) -> isize {
+    // SAFETY: the object is alive, and attached to Python nobody else changes the count while it is read; without the GIL it is
+    // read as what it is worth, a number.
+    unsafe { ffi::Py_REFCNT(object.as_ptr()) }
+}
+
 /// The memory of a writable contiguous buffer and how long it is; `None` for another buffer.
 fn writable(buffer: &PyBuffer<u8>) -> Option<NonNull<[u8]>> {
     if buffer.readonly() { None } else { buffer.as_slice_ptr() }

@@ -55,19 +55,20 @@ impl StartResponse {
         set_status(&mut head, status)?;
         push_headers(&mut head, headers, "headers")?;
         // Another thread of the application may have been faster; then its head stands, as if this call had come second.
-        lease
-            .with(py, |exchange, draft| {
-                let free = !exchange.is_started() && (exc_info.is_some() || !draft.is_started());
-                if free {
-                    draft.head = head;
-                }
-                free
-            })?
-            .then_some(())
-            .ok_or_else(|| {
-                PyAssertionError::new_err("start_response() was called by two threads at once")
-            })?;
-        slf.getattr(pyo3::intern!(py, "write"))
+        let write = lease.with(py, |exchange, draft| {
+            let is_free = !exchange.is_started() && (exc_info.is_some() || !draft.is_started());
+            if is_free {
+                draft.head = head;
+            }
+            is_free.then(|| draft.write.as_ref().map(|write| write.bind(py).clone()))
+        })?;
+        match write {
+            Some(Some(write)) => Ok(write),
+            Some(None) => slf.getattr(pyo3::intern!(py, "write")),
+            None => {
+                Err(PyAssertionError::new_err("start_response() was called by two threads at once"))
+            }
+        }
     }
 
     /// PEP 3333's imperative way to send body bytes.
