@@ -119,7 +119,9 @@ def test_only_environ_and_its_table_spell_cgi_names() -> None:
         r'"(HTTP_[A-Z_]*|SCRIPT_NAME|PATH_INFO|QUERY_STRING|REQUEST_METHOD|REQUEST_URI|RAW_URI|CONTENT_TYPE|CONTENT_LENGTH'
         r'|SERVER_NAME|SERVER_PORT|SERVER_PROTOCOL|REMOTE_ADDR|REMOTE_PORT|wsgi\.(?!py\b)[a-z_]+)"'
     )
-    assert rooms_with(names) == {"whiskyjack-wsgi/src/environ.rs", "whiskyjack-wsgi/src/names.rs"}
+    # wsgiref's twin is about environs that others made: what it reads and sets there are its very subject.
+    rooms = {room for room in rooms_with(names) if not room.startswith("whiskyjack-wsgiref/")}
+    assert rooms == {"whiskyjack-wsgi/src/environ.rs", "whiskyjack-wsgi/src/names.rs"}
 
 
 def test_only_settings_names_a_default() -> None:
