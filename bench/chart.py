@@ -1,4 +1,4 @@
-"""Draws a report as SVG: CPU time for a request, a panel for each scenario. `chart.py RUN.json CHART.svg`
+"""Draws a report as SVG: CPU time for a request, a panel for each scenario.
 
 A dot plot on a logarithmic scale: between the floor and the dearest server lies a factor of fifty, which bars
 could show only by hiding the differences at the cheap end.
@@ -7,11 +7,9 @@ could show only by hiding the differences at the cheap end.
 from __future__ import annotations
 
 import math
-import sys
 from html import escape
-from pathlib import Path
 
-from report import Report, Row, Table, load
+from report import Report, Row, Table
 
 WIDTH = 860
 NAMES = 190
@@ -135,9 +133,3 @@ def _short(number: float | None) -> str:
     if number is None:
         return ""
     return f"{number / 1000:.0f} k" if number >= 10_000 else f"{number:,.0f}"
-
-
-if __name__ == "__main__":
-    if len(sys.argv) != 3:
-        sys.exit("usage: chart.py RUN.json CHART.svg")
-    Path(sys.argv[2]).write_text(draw(load(Path(sys.argv[1]))))

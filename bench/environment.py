@@ -37,7 +37,10 @@ class Environment:
         subprocess.run(arguments, check=True)
 
     def install(self, *requirements: str) -> None:
-        """Installs packages. Raises UnavailableError with what pip said."""
+        """Installs packages, if they are not there in the version that is named. Raises UnavailableError with what
+        pip said."""
+        if all(self._has(requirement) for requirement in requirements):
+            return
         command = [str(self.python), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
         # What a build needs may lie in the environment itself.
         path = f"{self.python.parent}{os.pathsep}{os.environ['PATH']}"
@@ -46,6 +49,12 @@ class Environment:
         )
         if done.returncode != 0:
             raise UnavailableError(f"pip install {' '.join(requirements)} failed: {reason(done.stderr)}")
+
+    def _has(self, requirement: str) -> bool:
+        """Whether a requirement of one version is met. Others are pip's to look at."""
+        name, _, version = requirement.partition("==")
+        found = self.directory.glob(f"lib/python*/site-packages/*-{version}.dist-info")
+        return bool(version) and name.lower() in {path.name.partition("-")[0].lower() for path in found}
 
     def run(self, code: str, *arguments: str) -> str:
         """What a line of Python prints in it."""

@@ -132,11 +132,11 @@ def as_text(outcomes: list[Outcome]) -> str:
 
 
 def as_markdown(outcomes: list[Outcome]) -> str:
-    """The same for bench/README.md."""
+    """The same for bench/FIGURES.md."""
     lines = [
         f"| {outcome.scenario} | {outcome.goal} | {outcome.verdict} | {outcome.figures} |\n" for outcome in outcomes
     ]
-    return f"\n| scenario | goal | | figures |\n|:--|:--|:--|:--|\n{''.join(lines)}"
+    return f"\n| scenario | goal | verdict | figures |\n|:--|:--|:--|:--|\n{''.join(lines)}"
 
 
 def as_json(outcomes: list[Outcome]) -> list[dict[str, object]]:

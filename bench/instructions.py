@@ -110,6 +110,7 @@ def _cases() -> list[Case]:
         Case("Rust server: Chrome head", lambda count: _server(rust, chrome, count)),
         Case(f"{version}: hello", lambda count: _server(python, hello, count)),
         Case(f"{version}: Chrome head", lambda count: _server(python, chrome, count)),
+        Case(f"{version}: one of 16 pipelined", lambda count: _server(python, hello, count, batch=16)),
         Case(f"{version}: 10 KB body", lambda count: _server(page, hello, count)),
         Case(f"{version}: POST, 1 KB echoed", lambda count: _server([*python[:-1], "plain:echo"], upload, count)),
     ]
@@ -134,8 +135,8 @@ def _program(case: str, count: int) -> Counter[str]:
         return _read(out)
 
 
-def _server(command: list[str], request: bytes, count: int) -> Counter[str]:
-    """Serves so many requests on one connection, one after the other."""
+def _server(command: list[str], request: bytes, count: int, batch: int = 1) -> Counter[str]:
+    """Serves so many requests on one connection, one after the other or some in one write."""
     port = free_port()
     with tempfile.TemporaryDirectory() as directory:
         out = Path(directory) / "out"
@@ -144,8 +145,9 @@ def _server(command: list[str], request: bytes, count: int) -> Counter[str]:
         with launched(started, APPS) as server:
             server.await_start(lambda: socket.create_connection(("127.0.0.1", port), 1).close())
             with socket.create_connection(("127.0.0.1", port), 60) as connection, connection.makefile("rb") as stream:
-                for _ in range(count):
-                    connection.sendall(request)
+                for number in range(count):
+                    if number % batch == 0:
+                        connection.sendall(request * min(batch, count - number))
                     status, _body = read_answer(stream)
                     if status != 200:
                         raise UnavailableError(f"an answer was {status}")

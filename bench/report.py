@@ -116,7 +116,7 @@ def as_text(report: Report) -> str:
 
 
 def as_markdown(report: Report) -> str:
-    """The same for bench/README.md."""
+    """The same for bench/FIGURES.md."""
     parts = []
     for table in report.tables:
         head, lines = _cells(table)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import datetime
 import os
 import platform
@@ -13,19 +12,22 @@ import sys
 from pathlib import Path
 from typing import TypeVar
 
-import chart
+import figures
 import goals
 from environment import BENCH, Environment, UnavailableError, WrongAnswerError
 from measure import Bench, Cores
 from measure import prepare as prepare_measuring
 from peers import PEERS, QUICK, Peer, prepare
-from report import Report, Row, Table, as_json, as_markdown, as_text
+from report import Report, Row, Table, as_text
 from scenarios import SCENARIOS, Scenario
 
 
 def main() -> int:
     """Parses the flags, prepares, measures, prints."""
     options = _parser().parse_args()
+    if options.redraw:
+        figures.draw(options.redraw)
+        return 0
     scenarios = _choose(SCENARIOS, options.only)
     peers = _choose(PEERS, options.peers or (",".join(QUICK) if options.quick else None))
     missing = _missing_tools()
@@ -33,7 +35,7 @@ def main() -> int:
         print(missing, file=sys.stderr)
         return 2
     rounds = options.rounds or (1 if options.quick else 3)
-    seconds = options.seconds or (0.5 if options.quick else 3)
+    seconds = options.seconds or (0.4 if options.quick else 2)
 
     # Before we load the machine ourselves, by building.
     load = os.getloadavg()[0]
@@ -87,38 +89,25 @@ def main() -> int:
         tables=tables,
     )
     outcomes = goals.judged(report)
-    if options.markdown:
-        print(goals.as_markdown(outcomes) + as_markdown(report), end="")
-    else:
-        print(as_text(report) + goals.as_text(outcomes), end="")
+    print(as_text(report) + goals.as_text(outcomes), end="")
     if options.save:
-        _save(report, outcomes)
+        figures.save(report, outcomes)
     return 0
-
-
-def _save(report: Report, outcomes: list[goals.Outcome]) -> None:
-    path = BENCH / "runs" / f"{report.date}-{report.commit}.json"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(as_json(report, goals.as_json(outcomes)))
-    (BENCH / "chart.svg").write_text(chart.draw(report))
-    # The README has room for two: the least that can be served, and what people serve.
-    shown = [table for table in report.tables if table.scenario in ("hello", "flask")]
-    if shown:
-        (BENCH / "chart-short.svg").write_text(chart.draw(dataclasses.replace(report, tables=shown)))
-    print(f"\nsaved {path} and bench/chart*.svg")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="bench/run.py", description="Runs the servers side by side.")
     parser.add_argument(
-        "--quick", action="store_true", help=f"one round of half a second, {', '.join(QUICK)}: a look, in two minutes"
+        "--quick", action="store_true", help=f"one round of 0.4 s, {', '.join(QUICK)}: a look, in two minutes"
     )
     parser.add_argument("--rounds", type=int, help="rounds (3)")
-    parser.add_argument("--seconds", type=float, help="seconds of load for each run (3)")
+    parser.add_argument("--seconds", type=float, help="seconds of load for each run (2)")
     parser.add_argument("--only", metavar="A,B", help=", ".join(scenario.name for scenario in SCENARIOS))
     parser.add_argument("--peers", metavar="A,B", help=", ".join(peer.name for peer in PEERS))
-    parser.add_argument("--save", action="store_true", help="keep the run in bench/runs and draw the chart")
-    parser.add_argument("--markdown", action="store_true", help="print tables for bench/README.md")
+    parser.add_argument(
+        "--save", action="store_true", help="keep the run in bench/runs, and write FIGURES.md and the charts"
+    )
+    parser.add_argument("--redraw", metavar="RUN", type=Path, help="measure nothing; write those from a kept run")
     return parser
 
 

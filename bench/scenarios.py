@@ -95,7 +95,7 @@ SCENARIOS = (
         path="/birds/7",
         answer=b"<h1>Bird 7</h1><p>whiskyjack</p><p>Perisoreus canadensis</p>\n",
         alone=True,
-        packages=("django>=5.2,<6",),
+        packages=("django==5.2.19",),
     ),
     Scenario("sleep", "an application that waits 10 ms, 64 threads", application="plain:sleep", waiting=64),
     Scenario("burn", "an application that needs 1 ms of Python", application="plain:burn"),
