@@ -1,0 +1,103 @@
+"""What the bench makes of its figures. No server is measured here."""
+
+from __future__ import annotations
+
+import io
+import sys
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+sys.path.append(str(Path(__file__).resolve().parent.parent / "bench"))
+
+import chart
+import goals
+import instructions
+from answers import read_answer
+from measure import Result
+from report import Report, Row, Table, as_json, as_markdown, as_text, load
+from scenarios import SCENARIOS
+
+CPU = {"floor: interpreter": 4.0, "whiskyjack": 4.9, "bjoern": 5.8, "granian": 10.0}
+
+
+def result(cpu: float, faults: int = 0) -> Result:
+    return Result(1e6 / cpu, cpu, 0.5, 1.0, 10.0, faults)
+
+
+def report_of(scenario: str, cpu: dict[str, float]) -> Report:
+    rows = [Row(name, "", "", name.startswith("floor"), [result(cost)]) for name, cost in cpu.items()]
+    return Report("2026-01-01", "abc", "a machine", "CPython", 0.0, 1, 1.0, [Table(scenario, "a title", rows)])
+
+
+def verdicts(report: Report) -> list[str]:
+    return [outcome.verdict for outcome in goals.judged(report)]
+
+
+def test_goals_that_are_reached_are_met() -> None:
+    assert verdicts(report_of("hello", CPU)) == ["met", "met"]
+
+
+def test_a_goal_that_is_missed_is_said_to_be() -> None:
+    outcomes = goals.judged(report_of("hello", CPU | {"bjoern": 5.7}))
+    assert [outcome.verdict for outcome in outcomes] == ["met", "NOT MET"]
+    assert "4.90 µs to 5.70 of bjoern: 0.86 ×" in goals.as_text(outcomes)
+
+
+def test_a_peer_that_answers_with_faults_is_no_measure() -> None:
+    report = report_of("hello", CPU | {"fastwsgi": 1.0})
+    assert verdicts(report) == ["met", "NOT MET"]
+    report.tables[0].rows[-1].rounds = [result(1.0, faults=3)]
+    assert verdicts(report) == ["met", "met"]
+
+
+def test_a_goal_without_figures_is_neither_met_nor_missed() -> None:
+    report = report_of("hello", CPU)
+    report.tables[0].rows[1].rounds = []
+    assert verdicts(report) == ["not measured", "not measured"]
+
+
+def test_every_scenario_has_a_goal_and_every_goal_a_scenario() -> None:
+    report = replace(report_of("", {}), tables=[Table(scenario.name, "", []) for scenario in SCENARIOS])
+    assert {outcome.scenario for outcome in goals.judged(report)} == {scenario.name for scenario in SCENARIOS}
+
+
+def test_a_report_shows_who_was_not_measured_and_why() -> None:
+    report = report_of("hello", CPU)
+    report.tables[0].rows.append(Row("uwsgi", "", "2.0", False, missing="wrong: answer 2 of 16 did not come"))
+    assert "uwsgi 2.0" in as_text(report)
+    for text in (as_text(report), as_markdown(report)):
+        assert "wrong: answer 2 of 16 did not come" in text
+
+
+def test_a_kept_run_is_read_as_it_was(tmp_path: Path) -> None:
+    report = report_of("hello", CPU)
+    kept = tmp_path / "run.json"
+    kept.write_text(as_json(report, goals.as_json(goals.judged(report))))
+    assert load(kept) == report
+
+
+def test_the_chart_is_xml_and_names_every_server() -> None:
+    texts = {element.text for element in ElementTree.fromstring(chart.draw(report_of("hello", CPU))).iter()}
+    assert set(CPU) <= texts
+
+
+def test_an_answer_is_read_however_it_is_delimited() -> None:
+    head = b"HTTP/1.1 200 OK\r\n"
+    assert read_answer(io.BytesIO(head + b"Content-Length: 3\r\n\r\njayHTTP")) == (200, b"jay")
+    chunks = b"1\r\nj\r\n2\r\nay\r\n0\r\n\r\n"
+    assert read_answer(io.BytesIO(head + b"Transfer-Encoding: chunked\r\n\r\n" + chunks)) == (200, b"jay")
+    assert read_answer(io.BytesIO(head + b"\r\njay")) == (200, b"jay")
+    with pytest.raises(ValueError, match="closed"):
+        read_answer(io.BytesIO(b""))
+
+
+def test_a_callee_s_instructions_are_counted_where_they_are_spent(tmp_path: Path) -> None:
+    out = tmp_path / "callgrind.out"
+    out.write_text(
+        "positions: line\nevents: Ir\n\nob=/lib/libc.so.6\nfn=copy\n10 5\n+1 7\n\n"
+        "ob=/opt/server\nfn=main\n3 2\ncob=/lib/libc.so.6\ncfn=copy\ncalls=4 10\n3 12\n4 1\n\ntotals: 15\n"
+    )
+    assert instructions.read(out) == {"libc": 12, "server": 3}
