@@ -183,6 +183,15 @@ def test_a_name_with_an_underscore_cannot_pose_as_another(served: Served, app: s
     assert server.log().lower().count("x_user") == 1, "the drop is logged once a name"
 
 
+def test_names_that_clients_make_up_fill_neither_memory_nor_log(serve: Serve) -> None:
+    server = serve("environs:show")
+    with conversation(server.port) as opened:
+        for start in range(0, 300, 50):
+            opened.send(get("/", *(f"made_up_{number}: 1" for number in range(start, start + 50))))
+            assert opened.read_response().status == 200
+    assert server.log().count("made_up") <= 100
+
+
 def test_names_with_underscores_may_be_refused_or_allowed(served: Served) -> None:
     request = get("/", "X_User: someone")
     with conversation(served("environs:show", "--header-map", "refuse").port, request + get()) as opened:

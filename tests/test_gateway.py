@@ -115,7 +115,7 @@ def test_an_input_used_after_its_request_raises_value_error(served: Served) -> N
         assert opened.read_response().body == b"kept"
         opened.send(post("/inputs/use_kept", b"the body of a later request"))
         said = json.loads(opened.read_response().body)
-    assert said == dict.fromkeys(["read", "readline", "readlines", "iterate"], "ValueError")
+    assert said == dict.fromkeys(["read", "readline", "readlines", "iterate", "readinto"], "ValueError")
 
 
 @pytest.mark.parametrize(
@@ -327,6 +327,17 @@ def test_a_status_without_a_body_has_none(served: Served, stage: str, status: st
 
 
 @PLAIN_AND_CHECKED
+@pytest.mark.parametrize("body", ["", "a body that must not be sent"])
+def test_a_205_says_that_it_has_no_body(served: Served, stage: str, body: str) -> None:
+    server = served(stage, "--threads", "4")
+    query = urlencode([("status", "205 Reset Content"), ("Content-Type", "text/plain"), ("body", body)])
+    with conversation(server.port, get(f"/responses/asked?{query}") + get("/responses/one")) as opened:
+        answer = opened.read_response()
+        assert (answer.status, answer.value("Content-Length"), answer.body) == (205, "0", b"")
+        assert opened.read_response().body == b"one piece"
+
+
+@PLAIN_AND_CHECKED
 @pytest.mark.parametrize("name", ["one", "generator", "written", "as_tuple"])
 def test_head_is_answered_without_a_body(served: Served, stage: str, name: str) -> None:
     server = served(stage, "--threads", "4")
@@ -507,6 +518,22 @@ def test_an_error_in_the_middle_can_be_told_from_the_end(served: Served, length:
     server.wait_for_log("RuntimeError: a secret in the middle of the body")
 
 
+def test_an_error_in_the_middle_of_a_body_that_the_end_would_end_is_a_reset(served: Served) -> None:
+    """On HTTP/1.0 an orderly end would make what came look whole."""
+    server = served("stage:application", "--threads", "4")
+    with conversation(server.port, get("/responses/breaks?", version="1.0")) as opened:
+        assert opened.read_head().status == 200
+        with pytest.raises(ConnectionResetError):
+            opened.read_to_end()
+
+
+@pytest.mark.parametrize("name", ["returns_str", "starts_twice", "status?no_reason", "fields?tuple"])
+def test_the_validator_is_really_between(serve: Serve, name: str) -> None:
+    server = serve("stage:checked")
+    assert send(server.port, get(f"/misuse/{name}")).status == 500
+    server.wait_for_log(r"wsgiref/validate\.py|AssertionError")
+
+
 @pytest.mark.parametrize(
     ("name", "logged"),
     [
@@ -515,13 +542,19 @@ def test_an_error_in_the_middle_can_be_told_from_the_end(served: Served, length:
         ("raises_first", "RuntimeError: a secret before the first piece"),
         ("exits", "SystemExit: 7"),
         ("interrupts", "KeyboardInterrupt"),
+        ("leaves", "GeneratorExit"),
+        ("recurses", "RecursionError"),
+        ("unspeakable", "Unspeakable"),
         ("never_starts", "start_response"),
         ("starts_twice", "start_response"),
         ("starts_late", "start_response"),
         ("returns_none", "None"),
         ("returns_str", "str"),
         ("returns_int", "int"),
-        ("str_items", "str"),
+        ("returns_bytes", r"put it into a list, \[body\]"),
+        ("is_asynchronous", "ASGI"),
+        ("int_items", "item 1 of .* type int"),
+        ("str_items", "item 0 of .* type str"),
         ("none_items", "None"),
         ("writes_str", "str"),
         ("bad_exc_info", "exc_info"),

@@ -119,6 +119,7 @@ def use_kept(environ: WSGIEnvironment, start_response: StartResponse) -> Iterabl
         "readline": lambda: body.readline(),
         "readlines": lambda: body.readlines(),
         "iterate": lambda: next(iter(body)),
+        "readinto": lambda: body.readinto(bytearray(1)),
     }
     for name, call in calls.items():
         try:

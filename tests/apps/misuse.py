@@ -35,6 +35,22 @@ def interrupts(environ: Environ, start_response: Any) -> Any:
     raise KeyboardInterrupt
 
 
+def leaves(environ: Environ, start_response: Any) -> Any:
+    raise GeneratorExit("a secret on the way out")
+
+
+def recurses(environ: Environ, start_response: Any) -> Any:
+    return recurses(environ, start_response)
+
+
+def unspeakable(environ: Environ, start_response: Any) -> Any:
+    class Unspeakable(BaseException):
+        def __str__(self) -> str:
+            raise RuntimeError("a secret in an exception's text")
+
+    raise Unspeakable
+
+
 def never_starts(environ: Environ, start_response: Any) -> Any:
     return [b"no head"]
 
@@ -65,6 +81,20 @@ def returns_int(environ: Environ, start_response: Any) -> Any:
     return 42
 
 
+def returns_bytes(environ: Environ, start_response: Any) -> Any:
+    start_response("200 OK", [PLAIN])
+    return b"bytes alone"
+
+
+async def is_asynchronous(environ: Environ, start_response: Any) -> Any:
+    raise AssertionError("nobody waits for it")
+
+
+def int_items(environ: Environ, start_response: Any) -> Any:
+    start_response("200 OK", [PLAIN])
+    return [b"good", 7]
+
+
 def str_items(environ: Environ, start_response: Any) -> Any:
     start_response("200 OK", [PLAIN])
     return ["a string"]
@@ -90,6 +120,10 @@ BROKEN_STATUSES: dict[str, Any] = {
     "number": 200,
     "none": None,
     "no_code": "OK",
+    "no_reason": "200",
+    "beyond_599": "600 More",
+    "two_spaces": "200  OK",
+    "delete": "200 O\x7fK",
     "two_digits": "20 OK",
     "four_digits": "2000 OK",
     "line_feed": "200 OK\nX-Injected: yes",
@@ -128,6 +162,10 @@ BROKEN_FIELDS: dict[str, Any] = {
     "length_not_a_number": [("Content-Length", "many")],
     "length_negative": [("Content-Length", "-1")],
     "length_with_plus": [("Content-Length", "+8")],
+    "length_list": [("Content-Length", "8, 8")],
+    "length_overflow": [("Content-Length", "18446744073709551616")],
+    "tuple": (PLAIN,),
+    "lists": [["Content-Type", "text/plain"]],
     "two_lengths": [("Content-Length", "8"), ("Content-Length", "9")],
 }
 
@@ -143,12 +181,18 @@ APPS = {
     "raises_first": raises_first,
     "exits": exits,
     "interrupts": interrupts,
+    "leaves": leaves,
+    "recurses": recurses,
+    "unspeakable": unspeakable,
     "never_starts": never_starts,
     "starts_twice": starts_twice,
     "starts_late": starts_late,
     "returns_none": returns_none,
     "returns_str": returns_str,
     "returns_int": returns_int,
+    "returns_bytes": returns_bytes,
+    "is_asynchronous": is_asynchronous,
+    "int_items": int_items,
     "str_items": str_items,
     "none_items": none_items,
     "writes_str": writes_str,
