@@ -11,6 +11,7 @@ mod path;
 mod response;
 mod testing;
 mod uri;
+pub mod validate;
 
 /// What Python sees, as `whiskyjack._whiskyjack.wsgiref`.
 #[pyo3::pymodule(gil_used = false, name = "wsgiref", submodule)]
@@ -27,11 +28,17 @@ pub mod module {
     pub use crate::path::shift_path_info;
     #[pymodule_export]
     pub use crate::response::{
-        check_fields, check_status, format_date_time, gateway_preamble, implied_length,
-        origin_preamble,
+        format_date_time, gateway_preamble, implied_length, origin_preamble, refuse_fields,
+        refuse_status,
     };
     #[pymodule_export]
     pub use crate::testing::setup_testing_defaults;
     #[pymodule_export]
     pub use crate::uri::{application_uri, guess_scheme, request_uri};
+    #[pymodule_export]
+    pub use crate::validate::{
+        ErrorWrapper, InputWrapper, IteratorWrapper, PartialIteratorWrapper, Validator, Violation,
+        WSGIWarning, WriteWrapper, check_content_type, check_environ, check_errors, check_exc_info,
+        check_headers, check_input, check_iterator, check_status, validator,
+    };
 }

@@ -77,3 +77,22 @@ pub(crate) fn type_name(object: &Bound<'_, PyAny>) -> String {
         .name()
         .map_or_else(|_| "an object".to_owned(), |name| name.to_string_lossy().into_owned())
 }
+
+/// Whether a str has no character above U+00FF.
+pub(crate) fn is_latin1(text: &Bound<'_, PyAny>) -> bool {
+    let text = text.cast::<PyString>().ok().and_then(|text| text.to_str().ok());
+    text.is_some_and(|text| text.is_ascii() || text.chars().all(|letter| letter <= '\u{ff}'))
+}
+
+/// The repr of a value, short enough for a message, with its type where the repr does not tell it.
+pub(crate) fn shown(object: &Bound<'_, PyAny>) -> String {
+    const LONGEST: usize = 120;
+    let Ok(text) = object.repr() else {
+        return format!("{} (no repr)", type_name(object));
+    };
+    let text = text.to_string_lossy();
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.into_owned(),
+    }
+}

@@ -8,9 +8,9 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 use whiskyjack_proto::date::DateCache;
 
-/// Refuses a status that is not `999 Reason`.
+/// Raises for a status that is not `999 Reason`.
 #[pyfunction]
-pub fn check_status(status: &Bound<'_, PyAny>) -> PyResult<()> {
+pub fn refuse_status(status: &Bound<'_, PyAny>) -> PyResult<()> {
     check_type(status, "Status")?;
     let Some(text) = status.cast::<PyString>()?.to_str().ok() else {
         return Err(PyAssertionError::new_err("Status must be text that latin-1 has"));
@@ -31,9 +31,9 @@ pub fn check_status(status: &Bound<'_, PyAny>) -> PyResult<()> {
     Err(PyAssertionError::new_err(problem))
 }
 
-/// Refuses fields that are no strings, and those that are the server's own affair.
+/// Raises for fields that are no strings, and those that are the server's own affair.
 #[pyfunction]
-pub fn check_fields(headers: &Bound<'_, PyAny>) -> PyResult<()> {
+pub fn refuse_fields(headers: &Bound<'_, PyAny>) -> PyResult<()> {
     for item in headers.try_iter()? {
         let (name, value) = native::pair(&item?)?;
         check_type(&name, "Header name")?;

@@ -140,8 +140,8 @@ class BaseHandler:
             raise AssertionError("Headers already set!")
         self.status = status
         self.headers = self.headers_class(headers)
-        _wsgiref.check_status(status)
-        _wsgiref.check_fields(headers)
+        _wsgiref.refuse_status(status)
+        _wsgiref.refuse_fields(headers)
         return self.write
 
     def send_preamble(self) -> None:
