@@ -1,4 +1,4 @@
-"""`whiskyjack.wsgiref.validate`: the original's checks in the original's words, and what the original does not look at."""
+"""`whiskyjack.wsgiref.validate`: the original's checks in its words, and what the original does not look at."""
 
 from __future__ import annotations
 
@@ -79,8 +79,7 @@ def violation(error: BaseException | None) -> Violation:
 
 
 def broken(app: App, **changes: Any) -> Violation:
-    with pytest.raises(AssertionError) as caught, warnings.catch_warnings():
-        warnings.simplefilter("error", pytest.PytestUnraisableExceptionWarning)
+    with pytest.raises(AssertionError) as caught:
         serve(app, **changes)
     return violation(caught.value)
 
@@ -199,7 +198,7 @@ def test_the_environ_is_a_dict_and_the_call_positional() -> None:
 
     for module in (validate, original):
         app = module.validator(answering())
-        with pytest.raises(AssertionError, match="Environment is not of the right type: <class .*Other'>"):
+        with pytest.raises(AssertionError, match=r"Environment is not of the right type: <class .*Other'>"):
             app(Other(environ()), None)
         with pytest.raises(AssertionError, match="Two arguments required"):
             app(environ())
@@ -292,7 +291,7 @@ def test_what_the_original_lets_pass_is_found(name: str) -> None:
 
 
 def test_a_key_that_is_no_str_is_found() -> None:
-    given = {**environ(), 5: "five"}
+    given: dict[Any, Any] = {**environ(), 5: "five"}
     with pytest.raises(Violation, match="a key that is no str: 5"):
         validator(answering())(given, None)
 

@@ -159,6 +159,9 @@ settings! {
     /// The path under which the application stands (SCRIPT_NAME).
     root_path: RootPath = "", "root-path", "PATH", Application;
 
+    /// Hold the application to PEP 3333: a rule that it breaks is an error that says which one, how, and by which code.
+    validate: bool = "false", "validate", "BOOL", Application;
+
     /// Where to listen: `host:port`, `[::1]:port`, `:port` (all IPv4 addresses), `port` (127.0.0.1), `unix:/path` or
     /// `fd://N`. Port 0 takes a free one and prints it. Where the variable PORT is set, the default is 0.0.0.0:$PORT.
     bind: Vec<Bind> = "127.0.0.1:8000", "bind" / 'b', "ADDRESS", Addresses;

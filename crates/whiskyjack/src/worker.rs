@@ -21,6 +21,7 @@ use whiskyjack_server::config::Observer;
 use whiskyjack_server::listener::Listener;
 use whiskyjack_server::server::{Ended, Server};
 use whiskyjack_wsgi::{Gateway, HeaderMap, Options, Untrusted};
+use whiskyjack_wsgiref::validate::Validator;
 
 /// Why nothing is served, or no more.
 #[derive(Debug)]
@@ -114,7 +115,10 @@ impl Drop for Remove {
 fn run(py: Python<'_>, settings: &Settings, bound: Bound) -> Result<(), Error> {
     let observer = open_access_log(settings)?;
     let loaded = load(py, settings)?;
-    let application = loaded.application.clone_ref(py);
+    let application = match settings.validate {
+        true => validated(py, &loaded).map_err(|error| Error::python(py, &error))?,
+        false => loaded.application.clone_ref(py),
+    };
     let gateway = Gateway::new(py, application, gateway_options(settings));
     let gateway = gateway.map_err(|error| Error::python(py, &error))?;
 
@@ -144,6 +148,10 @@ fn run(py: Python<'_>, settings: &Settings, bound: Bound) -> Result<(), Error> {
     }
     ending.finish();
     Ok(())
+}
+
+fn validated(py: Python<'_>, loaded: &Loaded) -> PyResult<Py<PyAny>> {
+    Ok(Py::new(py, Validator::new(loaded.application.clone_ref(py), None))?.into_any())
 }
 
 fn open_access_log(settings: &Settings) -> Result<Option<Arc<dyn Observer>>, Error> {

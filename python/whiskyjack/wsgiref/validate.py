@@ -4,9 +4,9 @@
 
     application = validator(application)
 
-What breaks a rule raises an AssertionError. Where the standard library's validator has a check, the error has its words, and its
-cause is a `Violation` that says which rule was broken, how, and by which code; for all other rules the `Violation`,
-which is an AssertionError too, is the error itself.
+What breaks a rule raises an AssertionError. Where the standard library's validator has a check, the error has its
+words, and its cause is a `Violation` that says which rule was broken, how, and by which code; for all other rules the
+`Violation`, which is an AssertionError too, is the error itself.
 """
 
 from __future__ import annotations
