@@ -30,6 +30,16 @@ impl<T: Ord> Deadlines<T> {
         self.heap.pop().map(|Reverse((_, what))| what)
     }
 
+    /// Entries, those that hold no more included.
+    pub(crate) fn len(&self) -> usize {
+        self.heap.len()
+    }
+
+    /// Forgets the entries that hold no more.
+    pub(crate) fn retain(&mut self, mut holds: impl FnMut(Instant, &T) -> bool) {
+        self.heap.retain(|Reverse((at, what))| holds(*at, what));
+    }
+
     /// When the next entry falls due.
     pub(crate) fn next(&self) -> Option<Instant> {
         self.heap.peek().map(|Reverse((at, _))| *at)

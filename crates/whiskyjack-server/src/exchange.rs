@@ -5,7 +5,7 @@ use std::any::Any;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::BorrowedFd;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::Duration;
 use whiskyjack_proto::head::{RequestHead, ResponseHead};
@@ -164,13 +164,8 @@ pub trait Exchange: Send {
     /// Sends the last piece of the body together with what ends it. Never waits.
     fn write_last(&mut self, piece: &dyn Block) -> Result<(), Failure>;
 
-    /// Sends `length` bytes of a file from `offset`. Never waits for the peer. The descriptor is duplicated if it is needed longer.
-    fn write_file(
-        &mut self,
-        file: BorrowedFd<'_>,
-        offset: u64,
-        length: u64,
-    ) -> Result<Sent, Failure>;
+    /// Sends `length` bytes of a file from `offset`. Never waits for the peer. Takes the descriptor, which may be needed longer.
+    fn write_file(&mut self, file: OwnedFd, offset: u64, length: u64) -> Result<Sent, Failure>;
 
     /// Waits until the server holds little enough again. May wait, at the most as long as the write timeout.
     fn wait_writable(&mut self) -> Result<(), Failure>;

@@ -2,6 +2,7 @@
 
 pub mod config;
 mod deadlines;
+mod episode;
 pub mod exchange;
 mod http1;
 mod input;

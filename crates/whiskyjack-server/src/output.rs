@@ -4,7 +4,7 @@ use crate::exchange::{Block, Kept};
 use crate::transport::Transport;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 
 /// What waits to be sent on one connection, in order.
 #[derive(Default)]
@@ -96,12 +96,12 @@ impl Output {
     pub(crate) fn send_file(
         &mut self,
         transport: &Transport,
-        file: BorrowedFd<'_>,
+        file: OwnedFd,
         mut offset: u64,
         mut left: u64,
     ) -> io::Result<()> {
         while self.queue.is_empty() && left > 0 {
-            match transport.send_file(file, offset, left) {
+            match transport.send_file(file.as_fd(), offset, left) {
                 Ok(0) => return Err(shrunk()),
                 Ok(sent) => {
                     offset += sent as u64;
@@ -112,7 +112,7 @@ impl Output {
             }
         }
         if left > 0 {
-            self.queue.push_back(Piece::File { file: file.try_clone_to_owned()?, offset, left });
+            self.queue.push_back(Piece::File { file, offset, left });
         }
         Ok(())
     }
@@ -149,7 +149,6 @@ impl Output {
             let sent = match self.queue.front() {
                 None => return Ok(true),
                 Some(Piece::File { file, offset, left }) => {
-                    use std::os::fd::AsFd;
                     transport.send_file(file.as_fd(), *offset, *left)
                 }
                 Some(Piece::Memory { .. }) => {

@@ -3,6 +3,7 @@
 
 use crate::config::Config;
 use crate::deadlines::Deadlines;
+use crate::episode::Episode;
 use crate::exchange::Address;
 use crate::http1::Connection;
 use crate::listener::Listener;
@@ -67,8 +68,8 @@ struct Polling {
     listeners: Vec<Listening>,
     /// connections could not be accepted (too many, or no descriptors): try again then
     accept_again: Option<Instant>,
-    /// the last fault of accepting was logged
-    complained: bool,
+    /// accepting fails
+    trouble: Episode,
 }
 
 #[derive(Debug)]
@@ -122,6 +123,9 @@ const WAKER: Token = Token(usize::MAX);
 /// Connections taken off one listener's queue at a time, so that those already open get their turn.
 const ACCEPTS: usize = 64;
 
+/// Deadlines of connections that have ended, which cost less to keep than to look for.
+const STALE: usize = 1024;
+
 /// How long accepting pauses when the system is out of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
@@ -138,7 +142,8 @@ impl Reactor {
         let listeners =
             listeners.into_iter().map(|listener| Listening { listener, waiting: true }).collect();
         let events = Events::with_capacity(256);
-        let polling = Polling { poll, events, listeners, accept_again: None, complained: false };
+        let polling =
+            Polling { poll, events, listeners, accept_again: None, trouble: Episode::new() };
         Ok(Reactor {
             poll: Mutex::new(polling),
             registry,
@@ -222,7 +227,6 @@ impl Reactor {
             }
             match listening.listener.accept() {
                 Ok((transport, origin)) => {
-                    polling.complained = false;
                     let counted = match &origin.peer {
                         Address::Inet(peer) if self.per_address > 0 => {
                             Some(peer.ip().to_canonical())
@@ -250,6 +254,14 @@ impl Reactor {
                 Err(error) => match error.kind() {
                     io::ErrorKind::WouldBlock => {
                         listening.waiting = false;
+                        // Whoever waited has been let in: one accept that works is no end of it.
+                        if let Some(over) = polling.trouble.succeeded(now) {
+                            log::warn!(
+                                "connections are accepted again: accepting failed {} times in {:.1?}",
+                                over.failures,
+                                over.lasted
+                            );
+                        }
                         return;
                     }
                     // The peer gave up while it waited in the queue.
@@ -257,9 +269,10 @@ impl Reactor {
                     | io::ErrorKind::ConnectionReset
                     | io::ErrorKind::Interrupted => {}
                     _ => {
-                        if !polling.complained {
-                            log::error!("cannot accept connections for now: {error}");
-                            polling.complained = true;
+                        if polling.trouble.failed(now) {
+                            log::error!(
+                                "cannot accept connections for now, those that are open go on: {error}"
+                            );
                         }
                         polling.accept_again = Some(now + ACCEPT_PAUSE);
                         return;
@@ -382,10 +395,10 @@ impl Slots {
         slot.armed = deadline;
         slot.counted = counted;
         slot.holds = Holds::Parked { connection, wanted: Wanted::Read, deadline };
-        if let Some(at) = deadline {
-            self.deadlines.push(at, key);
-        }
         self.open += 1;
+        if let Some(at) = deadline {
+            self.remember(at, key);
+        }
         key
     }
 
@@ -428,7 +441,7 @@ impl Slots {
             let Holds::Parked { deadline: Some(deadline), .. } = slot.holds else { continue };
             if deadline > now {
                 slot.armed = Some(deadline);
-                self.deadlines.push(deadline, key);
+                self.remember(deadline, key);
                 continue;
             }
             let holds = Holds::Taken { readable: false, writable: false, ending: false };
@@ -465,9 +478,24 @@ impl Slots {
             && slot.armed.is_none_or(|armed| armed > at)
         {
             slot.armed = Some(at);
-            self.deadlines.push(at, taken.key);
+            let key = taken.key;
+            self.remember(at, key);
         }
         None
+    }
+
+    /// Notes a deadline. Those of connections that have ended stay among them until they fall due, unless they are too many:
+    /// a flood of short connections must not cost more memory than it has connections open.
+    fn remember(&mut self, at: Instant, key: Key) {
+        self.deadlines.push(at, key);
+        if self.deadlines.len() > 2 * self.open + STALE {
+            let slots = &self.slots;
+            self.deadlines.retain(|at, key| {
+                slots
+                    .get(key.index as usize)
+                    .is_some_and(|slot| slot.generation == key.generation && slot.armed == Some(at))
+            });
+        }
     }
 }
 
@@ -510,4 +538,34 @@ impl Slot {
 /// under these locks calls out.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exchange::Origin;
+    use crate::transport::Transport;
+    use socket2::{Domain, Socket, Type};
+
+    #[test]
+    fn connections_that_came_and_went_leave_few_deadlines_and_those_that_stay_keep_theirs() {
+        let mut slots = Slots::default();
+        let hour = Some(Instant::now() + Duration::from_secs(3600));
+        let open = |slots: &mut Slots| {
+            let (ours, _) = Socket::pair(Domain::UNIX, Type::STREAM, None).expect("a pair");
+            let (peer, local) = (Address::Unix(None), Address::Unix(None));
+            let origin = Origin { peer, local, secure: false };
+            let connection = Box::new(Connection::new(Transport::Unix(ours), origin, hour));
+            slots.insert(connection, hour, None)
+        };
+        let stays = open(&mut slots);
+        for _ in 0..10_000 {
+            let goes = open(&mut slots);
+            slots.release(goes);
+            assert!(slots.deadlines.len() <= 2 * slots.open + STALE + 3);
+        }
+        let mut ready = Vec::new();
+        slots.expire(Instant::now() + Duration::from_secs(3601), &mut ready);
+        assert_eq!(ready.iter().map(|taken| taken.key).collect::<Vec<_>>(), [stays]);
+    }
 }

@@ -18,7 +18,6 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PyMemoryView, PyString, PyTuple};
 use std::io;
-use std::os::fd::AsFd;
 use std::panic::{self, AssertUnwindSafe};
 use std::slice;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -270,7 +269,8 @@ impl<'py> Call<'_, 'py> {
             return self.finish(None, Some(0));
         };
         for piece in pieces {
-            if self.send_piece(last, Some(length))? == Progress::Bodyless {
+            // All of it is in memory already, so that waiting for a slow client would save none, and hold this thread.
+            if self.pass_piece(last, Some(length))?.0 == Progress::Bodyless {
                 break;
             }
             last = piece;
@@ -319,7 +319,7 @@ impl<'py> Call<'_, 'py> {
                 return Ok(());
             }
             // Nothing comes after it, so that there is nothing to wait for should the server hold much of it.
-            exchange.write_file(region.file.as_fd(), region.offset, length)?;
+            exchange.write_file(region.file, region.offset, length)?;
             Ok::<_, Trouble>(())
         })?;
         sent?;
@@ -363,13 +363,26 @@ impl<'py> Call<'_, 'py> {
             .with(self.py, |exchange, draft| draft.is_started() && forbids_body(exchange, draft))
     }
 
-    /// Sends a piece that is not empty. `length` is the whole body's, where it is known.
+    /// Sends a piece that is not empty, and waits where the server holds too much then. `length` is the whole body's, where it is known.
     fn send_piece(
         &self,
         piece: &Bound<'py, PyBytes>,
         length: Option<u64>,
     ) -> Result<Progress, Trouble> {
-        let sent = self.lease.with(self.py, |exchange, draft| {
+        let (progress, sent) = self.pass_piece(piece, length)?;
+        if sent == Sent::Full {
+            wait_writable(self.py, self.lease)??;
+        }
+        Ok(progress)
+    }
+
+    /// Sends a piece that is not empty, and never waits.
+    fn pass_piece(
+        &self,
+        piece: &Bound<'py, PyBytes>,
+        length: Option<u64>,
+    ) -> Result<(Progress, Sent), Trouble> {
+        self.lease.with(self.py, |exchange, draft| {
             begin(exchange, draft, length)?;
             if exchange.is_bodyless() {
                 return Ok((Progress::Bodyless, Sent::Taken));
@@ -379,12 +392,7 @@ impl<'py> Call<'_, 'py> {
             let is_complete = before > 0 && exchange.missing() == 0;
             let progress = if is_complete { Progress::Complete } else { Progress::Sent };
             Ok::<_, Trouble>((progress, sent))
-        })?;
-        let (progress, sent) = sent?;
-        if sent == Sent::Full {
-            wait_writable(self.py, self.lease)??;
-        }
-        Ok(progress)
+        })?
     }
 
     /// Ends the response and holds what was sent against its Content-Length. `length` is the whole body's, where it is known.

@@ -11,7 +11,7 @@ use std::any::Any;
 use std::collections::BTreeSet;
 use std::io;
 use std::mem;
-use std::os::fd::BorrowedFd;
+use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -448,12 +448,7 @@ impl Exchange for Http1Exchange<'_, '_> {
         self.put(piece, true)
     }
 
-    fn write_file(
-        &mut self,
-        file: BorrowedFd<'_>,
-        offset: u64,
-        length: u64,
-    ) -> Result<Sent, Failure> {
+    fn write_file(&mut self, file: OwnedFd, offset: u64, length: u64) -> Result<Sent, Failure> {
         let Response::Begun { plan, bytes, excess, .. } = &mut self.response else {
             return Err(Failure::Disconnected(io::ErrorKind::NotConnected.into()));
         };

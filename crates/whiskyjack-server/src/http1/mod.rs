@@ -399,8 +399,8 @@ impl Connection {
                     Err(error) => return Ok(Step::On(self.refuse(workspace, error, true))),
                 };
                 let data = &self.input.bytes()[step.data.clone()];
-                if let Err(error) = spool.push(data, workspace.config.body_in_memory) {
-                    log::error!("cannot keep a request's body in a temporary file: {error}");
+                let in_memory = workspace.config.body_in_memory;
+                if spool.keep(data, in_memory, step.done, workspace.now).is_err() {
                     return Ok(Step::On(self.answer(workspace, 503, true)));
                 }
                 self.input.consume(step.consumed);

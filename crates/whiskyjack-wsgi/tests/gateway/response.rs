@@ -124,6 +124,18 @@ fn a_full_socket_is_waited_for_and_keeps_the_bytes_alive() {
 }
 
 #[test]
+fn a_slow_client_is_not_waited_for_where_all_pieces_are_there() {
+    for pieces in ["[b'one', b'two', b'three']", "(b'one', b'two', b'three')"] {
+        let program = app(&format!("start_response('200 OK', [])\nreturn {pieces}"));
+        let mut memory = Memory::get("/");
+        memory.full = true;
+        let memory = program.serve_well(memory);
+        assert!(!memory.events.contains(&Event::Waited), "{:?}", memory.events);
+        assert_eq!(memory.sent(), b"onetwothree");
+    }
+}
+
+#[test]
 fn a_subclass_of_bytes_is_bytes() {
     let program =
         app("class B(bytes): pass\nstart_response('200 OK', [])\nreturn [B(b'x'), B(b'y')]");

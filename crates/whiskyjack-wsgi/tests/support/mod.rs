@@ -10,7 +10,7 @@ use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::os::fd::BorrowedFd;
+use std::os::fd::OwnedFd;
 use std::sync::Once;
 use std::time::Duration;
 use whiskyjack_proto::head::{RequestHead, ResponseHead};
@@ -257,13 +257,8 @@ impl Exchange for Memory {
         }
         Ok(())
     }
-    fn write_file(
-        &mut self,
-        file: BorrowedFd<'_>,
-        offset: u64,
-        length: u64,
-    ) -> Result<Sent, Failure> {
-        let mut file = File::from(file.try_clone_to_owned().expect("a file"));
+    fn write_file(&mut self, file: OwnedFd, offset: u64, length: u64) -> Result<Sent, Failure> {
+        let mut file = File::from(file);
         let mut bytes = vec![0; usize::try_from(length).expect("a small file")];
         file.seek(SeekFrom::Start(offset)).expect("a seekable file");
         file.read_exact(&mut bytes).expect("a file of that length");
