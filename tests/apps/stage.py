@@ -9,6 +9,7 @@ from wsgiref.validate import validator
 import closing
 import files
 import inputs
+import large
 import misuse
 import odd
 import responses
@@ -21,6 +22,7 @@ THEMES: dict[str, dict[str, Callable[..., Any]]] = {
     "closing": closing.APPS,
     "files": files.APPS,
     "inputs": inputs.APPS,
+    "large": large.APPS,
     "misuse": misuse.APPS,
     "odd": odd.APPS,
     "responses": responses.APPS,
