@@ -42,10 +42,11 @@ svg { --back: #ffffff; --ink: #22282e; --soft: #66727d; --edge: #e2e6e6; --accen
 def draw(report: Report) -> str:
     """The chart of a report."""
     tables = [table for table in report.tables if any(_cost(row) for row in table.rows)]
-    scale = Scale([cost for table in tables for row in table.rows if (cost := _cost(row)) is not None])
     parts: list[str] = []
     y = TOP
     for table in tables:
+        # Each has a scale of its own: between the cheapest and the dearest scenario lie four powers of ten.
+        scale = Scale([cost for row in table.rows if (cost := _cost(row)) is not None])
         drawn, y = _panel(table, scale, y)
         parts.append(drawn)
     height = y + BOTTOM - GAP
@@ -60,7 +61,7 @@ def draw(report: Report) -> str:
         f'<rect class="back" width="{WIDTH}" height="{height}" rx="8"/>\n'
         f'<text class="title" x="20" y="34">CPU time for a request</text>\n'
         f'<text class="soft" x="20" y="54">microseconds of user and system time, logarithmic;'
-        f" further left is better; hollow: what C without a server's work costs</text>\n"
+        f" further left is better; hollow: no server</text>\n"
         f"{''.join(parts)}"
         f'<text class="soft" x="20" y="{height - 16}">{escape(note)}</text>\n'
         "</svg>\n"
