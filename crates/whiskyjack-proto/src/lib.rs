@@ -42,5 +42,6 @@ pub mod framing;
 pub mod grammar;
 pub mod head;
 pub mod parse;
+pub mod proxy;
 mod target;
 pub mod write;
