@@ -60,8 +60,8 @@ def draw(report: Report) -> str:
         f"<style>{_STYLE}</style>\n"
         f'<rect class="back" width="{WIDTH}" height="{height}" rx="8"/>\n'
         f'<text class="title" x="20" y="34">CPU time for a request</text>\n'
-        f'<text class="soft" x="20" y="54">microseconds of user and system time, each on a logarithmic scale of its own;'
-        f" further left is better; hollow: no server</text>\n"
+        f'<text class="soft" x="20" y="54">microseconds of user and system time, each on a logarithmic scale of its'
+        f" own; further left is better; hollow: no server</text>\n"
         f"{''.join(parts)}"
         f'<text class="soft" x="20" y="{height - 16}">{escape(note)}</text>\n'
         "</svg>\n"
