@@ -208,7 +208,6 @@ def test_resets_at_every_stage_leave_nothing_behind(serve: Serve, tmp_path: Path
 
 
 def test_5000_connections_that_come_and_go_leave_nothing_behind(serve: Serve) -> None:
-    # a deadline for each, which would stay for an hour
     server = serve("stage:application", "--threads", "1", "--head-timeout", "1h")
     with memory_within(server, 2 * MEBIBYTE):
         for _ in range(50):
