@@ -4,6 +4,7 @@ pub mod config;
 mod deadlines;
 mod episode;
 pub mod exchange;
+mod gathering;
 mod http1;
 mod input;
 pub mod listener;

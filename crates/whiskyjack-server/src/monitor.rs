@@ -90,6 +90,7 @@ impl Monitor {
                 Inside::Entry(_) | Inside::Server => age >= LONG_ENTRY,
             };
             if is_held_up {
+                pool.send_gathered(leader);
                 let standby = matches!(inside, Inside::Entry(_));
                 if pool.promote(leader, inside, standby) {
                     last_promotion = Some(Instant::now());

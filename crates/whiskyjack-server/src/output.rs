@@ -48,6 +48,20 @@ impl Output {
         self.held
     }
 
+    /// Whether nothing waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Has bytes wait, behind what does already.
+    pub(crate) fn put(&mut self, bytes: Vec<u8>) {
+        if !bytes.is_empty() {
+            self.held += bytes.len();
+            let end = bytes.len();
+            self.queue.push_back(Piece::Memory { bytes: Box::new(bytes), start: 0, end });
+        }
+    }
+
     /// How many bytes the socket has taken of what had to wait, since the connection began.
     pub(crate) fn sent_so_far(&self) -> u64 {
         self.flushed

@@ -8,13 +8,14 @@
 
 use crate::config::Config;
 use crate::exchange::Application;
+use crate::gathering::Gathering;
 use crate::http1::{Turn, Workspace};
 use crate::monitor::Monitor;
 use crate::reactor::{Reactor, Taken, lock};
 use crate::sys::Watched;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::thread::Thread;
 use std::time::Instant;
@@ -27,6 +28,8 @@ pub(crate) struct Pool {
     /// application threads, and the standby as the last
     pub(crate) members: Vec<Member>,
     pub(crate) monitor: Monitor,
+    /// `Duty::leader`, for who needs no more than to know it
+    leader: AtomicUsize,
     /// Who does what. Held for a few lines, never while waiting.
     duty: Mutex<Duty>,
     stage: Mutex<Stage>,
@@ -41,6 +44,7 @@ pub(crate) struct Member {
     thread: OnceLock<Thread>,
     pub(crate) watched: OnceLock<Watched>,
     woken: AtomicBool,
+    gathering: Gathering,
     /// what it is inside of: see [`Inside`]
     inside: AtomicU64,
 }
@@ -99,6 +103,7 @@ impl Pool {
             reactor,
             members: (0..=threads).map(|_| Member::default()).collect(),
             monitor: Monitor::default(),
+            leader: AtomicUsize::new(0),
             duty: Mutex::new(Duty {
                 leader: 0,
                 asleep: Vec::new(),
@@ -123,7 +128,10 @@ impl Pool {
         // Each member is one thread's, so these are set once.
         let _ = member.thread.set(std::thread::current());
         let _ = member.watched.set(Watched::this_thread());
-        let mut workspace = Workspace::new(&self.config, &self.draining);
+        // The monitor watches nobody but the leader, and whoever takes its place sees to what it has gathered.
+        let watched = || self.leader.load(Ordering::SeqCst) == me;
+        let mut workspace =
+            Workspace::new(&self.config, &self.draining, &member.gathering, &watched);
         let mut ready = Vec::new();
         loop {
             match self.next(me) {
@@ -145,7 +153,7 @@ impl Pool {
             // Whoever comes back from the application while the leader is inside it needs no monitor to
             // see that the leader is held up: under a GIL, only one of the two can be running.
             if let Inside::Call(_) = self.members[duty.leader].inside() {
-                duty.leader = me;
+                self.replace(&mut duty, me);
             }
         }
         if duty.leader == me && duty.look_around {
@@ -214,7 +222,7 @@ impl Pool {
         workspace: &mut Workspace<'_>,
     ) {
         let mut answered = 0;
-        workspace.now = Instant::now();
+        workspace.begin();
         loop {
             let expired = std::mem::take(&mut taken.expired);
             let connection = &mut taken.connection;
@@ -229,6 +237,7 @@ impl Pool {
             match turn {
                 Turn::Call if me == self.standby() => return self.hand_over(taken),
                 Turn::Call if answered == REQUESTS_IN_A_ROW => {
+                    taken.connection.release(workspace);
                     let mut duty = lock(&self.duty);
                     duty.calls.push_back(taken);
                     duty.look_around = true;
@@ -277,7 +286,7 @@ impl Pool {
         duty.calls.push_back(taken);
         if let Some(place) = duty.asleep.iter().rposition(|&thread| thread != self.standby()) {
             let thread = duty.asleep.remove(place);
-            duty.leader = thread;
+            self.replace(&mut duty, thread);
             drop(duty);
             self.members[thread].wake();
         }
@@ -295,10 +304,22 @@ impl Pool {
             .or_else(|| duty.asleep.iter().position(|&thread| thread == self.standby()));
         let Some(place) = place else { return false };
         let thread = duty.asleep.remove(place);
-        duty.leader = thread;
+        self.replace(&mut duty, thread);
         drop(duty);
         self.members[thread].wake();
         true
+    }
+
+    /// Has another thread lead.
+    fn replace(&self, duty: &mut Duty, thread: usize) {
+        let before = std::mem::replace(&mut duty.leader, thread);
+        self.leader.store(thread, Ordering::SeqCst);
+        self.members[before].gathering.send();
+    }
+
+    /// The leader is held up: what it has gathered must not be.
+    pub(crate) fn send_gathered(&self, held_up: usize) {
+        self.members[held_up].gathering.send();
     }
 
     /// Who leads now.

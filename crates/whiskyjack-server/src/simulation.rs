@@ -6,6 +6,7 @@
 
 use crate::config::Config;
 use crate::exchange::{Address, Application, Exchange, Failure, Origin, Sent};
+use crate::gathering::Gathering;
 use crate::http1::{Connection, Turn, Workspace};
 use crate::reactor::lock;
 use crate::transport::{Interest, Transport};
@@ -432,7 +433,11 @@ fn play(seed: u64) {
     config.streaming_uploads = chance.one_in(4);
     let actor = Actor { script: script.clone(), called: Mutex::default() };
     let draining = AtomicBool::new(false);
-    let mut workspace = Workspace::new(&config, &draining);
+    let gathering = Gathering::default();
+    // Another thread may begin or cease to watch at any time, and send what was gathered meanwhile.
+    let coin = Mutex::new(Chance(chance.next()));
+    let watched = || !lock(&coin).one_in(8);
+    let mut workspace = Workspace::new(&config, &draining, &gathering, &watched);
     let address = Address::Unix(None);
     let origin = Origin { peer: address.clone(), local: address, secure: false };
     let start = workspace.now;
@@ -445,6 +450,9 @@ fn play(seed: u64) {
     loop {
         turns += 1;
         assert!(turns < 1_000_000, "the connection never ends");
+        if lock(&coin).one_in(4) {
+            gathering.send();
+        }
         match connection.advance(&mut workspace) {
             Turn::Close => break,
             Turn::Yield => {}

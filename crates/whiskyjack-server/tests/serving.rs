@@ -39,6 +39,36 @@ fn requests_on_one_connection_are_answered_in_their_order() {
 }
 
 #[test]
+fn an_answer_does_not_wait_for_the_request_behind_it() {
+    for threads in [1, 4] {
+        let blocked = Arc::new(Barrier::new(2));
+        let inside = Arc::clone(&blocked);
+        let server = serve(
+            config(threads),
+            Answer(move |exchange: &mut dyn Exchange| {
+                if path(exchange) == b"/blocks" {
+                    inside.wait();
+                }
+                Ok(path(exchange))
+            }),
+        );
+        let mut peer = server.connect();
+        let requests = ["/1", "/2", "/blocks", "/3", "/4"];
+        peer.send(
+            requests.map(|path| format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n")).concat(),
+        );
+        for path in ["/1", "/2"] {
+            assert_eq!(peer.response().body, path.as_bytes());
+        }
+        blocked.wait();
+        for path in ["/blocks", "/3", "/4"] {
+            assert_eq!(peer.response().body, path.as_bytes());
+        }
+        assert_eq!(server.drain(), Ended::Drained);
+    }
+}
+
+#[test]
 fn a_request_may_come_byte_by_byte() {
     let server = serve(config(1), echo_body());
     let mut peer = server.connect();

@@ -33,6 +33,9 @@ impl Connection {
             unreachable!("called without a request that is ready")
         };
         workspace.pending.clear();
+        if workspace.gathered && !(workspace.watched)() {
+            self.release(workspace);
+        }
         let queued = workspace.now.saturating_duration_since(request.whole);
         let mut exchange = Http1Exchange {
             connection: self,
@@ -51,6 +54,19 @@ impl Connection {
         });
         let state = exchange.finish(result);
         self.state = state;
+    }
+}
+
+impl Connection {
+    /// Keeps the end of a response back, to leave in one write with that to the request which stands behind it.
+    fn gather(&self, workspace: &mut Workspace<'_>, framed: &Framed<'_>) -> bool {
+        let is_pipelined = workspace.gathered || !self.input.is_empty();
+        // What fails here fails again, and is told, when it is sent.
+        let is_gathered = is_pipelined
+            && self.output.is_empty()
+            && workspace.gathering.add(&self.transport, framed, workspace.watched).unwrap_or(false);
+        workspace.gathered |= is_gathered;
+        is_gathered
     }
 }
 
@@ -90,7 +106,7 @@ impl Http1Exchange<'_, '_> {
             return Err(Failure::Disconnected(io::ErrorKind::NotConnected.into()));
         };
         let whole = piece.bytes().len();
-        let pending = &mut self.workspace.pending;
+        let mut pending = mem::take(&mut self.workspace.pending);
         let mut after: &[u8] = &[];
         let length = match plan.framing {
             ResponseFraming::None => 0,
@@ -115,9 +131,16 @@ impl Http1Exchange<'_, '_> {
                 whole
             }
         };
-        let framed = Framed { before: pending, block: piece, length, after };
-        let result = self.connection.output.send(&self.connection.transport, &framed);
+        let framed = Framed { before: &pending, block: piece, length, after };
+        let result = match last && self.connection.gather(self.workspace, &framed) {
+            true => Ok(()),
+            false => {
+                self.connection.regain(self.workspace);
+                self.connection.output.send(&self.connection.transport, &framed)
+            }
+        };
         pending.clear();
+        self.workspace.pending = pending;
         *bytes += length as u64;
         *sent = true;
         *ended |= last;
@@ -142,6 +165,7 @@ impl Http1Exchange<'_, '_> {
             && mem::take(invite)
             && self.connection.input.is_empty()
         {
+            self.connection.regain(self.workspace);
             self.connection.output.send_bytes(&self.connection.transport, write::CONTINUE)?;
             while !self.connection.output.flush(&self.connection.transport)? {
                 let timeout = self.workspace.config.write_timeout;
@@ -316,6 +340,7 @@ impl Http1Exchange<'_, '_> {
                 let fields = defaults(self.workspace.config, &mut self.workspace.date);
                 let body = write::refusal(&mut bytes, 500, asked, fields) as u64;
                 self.response = Response::Broken { status: 500, bytes: body };
+                self.connection.regain(self.workspace);
                 match self.connection.output.send_bytes(&self.connection.transport, &bytes) {
                     Ok(()) => self.after_response(asked.persistent),
                     Err(_) => Next::Abort,
@@ -406,6 +431,7 @@ impl Exchange for Http1Exchange<'_, '_> {
         }
         let mut bytes = Vec::new();
         write::interim_head(&mut bytes, head);
+        self.connection.regain(self.workspace);
         let sent = self.connection.output.send_bytes(&self.connection.transport, &bytes);
         sent.map_err(Failure::Disconnected)
     }
@@ -470,6 +496,7 @@ impl Exchange for Http1Exchange<'_, '_> {
                 length
             }
         };
+        self.connection.regain(self.workspace);
         let Connection { output, transport, .. } = &mut *self.connection;
         let result = output
             .send_bytes(transport, &self.workspace.pending)

@@ -12,68 +12,28 @@
 
 mod exchange;
 mod pace;
+mod workspace;
 
 use self::pace::Pace;
-use crate::config::{Config, Record};
+pub(crate) use self::workspace::Workspace;
+use self::workspace::defaults;
+use crate::config::Record;
 use crate::exchange::Origin;
-use crate::input::{Filled, Input, Spare};
+use crate::input::{Filled, Input};
 use crate::output::Output;
 use crate::spool::Spool;
 use crate::transport::{Interest, Transport};
 use std::any::Any;
 use std::io;
 use std::mem;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime};
 use whiskyjack_proto::body::Decoder;
 use whiskyjack_proto::connection::{Intent, intent};
-use whiskyjack_proto::date::DateCache;
 use whiskyjack_proto::error::Error;
 use whiskyjack_proto::framing::RequestFraming;
 use whiskyjack_proto::head::RequestHead;
 use whiskyjack_proto::parse::{HeadParser, Progress};
-use whiskyjack_proto::write::{self, Asked, Defaults};
-
-/// What a thread brings along to work on connections.
-#[derive(Debug)]
-pub(crate) struct Workspace<'a> {
-    pub(crate) config: &'a Config,
-    /// when this turn began
-    pub(crate) now: Instant,
-    /// the server takes nothing new: each response is its connection's last
-    draining: &'a AtomicBool,
-    pub(crate) spare: Spare,
-    /// a head's memory that no connection uses now
-    pub(crate) spare_head: RequestHead,
-    /// bytes of a response that go out with the next piece
-    pub(crate) pending: Vec<u8>,
-    pub(crate) date: DateCache,
-}
-
-impl<'a> Workspace<'a> {
-    pub(crate) fn new(config: &'a Config, draining: &'a AtomicBool) -> Workspace<'a> {
-        Workspace {
-            config,
-            now: Instant::now(),
-            draining,
-            spare: Spare::default(),
-            spare_head: RequestHead::default(),
-            pending: Vec::new(),
-            date: DateCache::default(),
-        }
-    }
-
-    fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Relaxed)
-    }
-}
-
-/// The fields that the server adds to a response, as of now.
-fn defaults<'a>(config: &'a Config, date: &'a mut DateCache) -> Defaults<'a> {
-    // A clock before 1970 is a broken clock; a wrong Date is better than no answer.
-    let second = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    Defaults { date: date.at(second), server: config.server_name.as_deref().map(str::as_bytes) }
-}
+use whiskyjack_proto::write::{self, Asked};
 
 /// What a connection needs before it can go on.
 #[derive(Debug)]
@@ -167,6 +127,8 @@ enum Body {
 enum Next {
     Request,
     Discard(Decoder),
+    /// what was going on before gathered responses had to be sent
+    Resume(Box<State>),
     Linger,
     Close,
     /// Close so that the peer can't take what it got for a whole response.
@@ -277,11 +239,18 @@ impl Connection {
             };
             match step {
                 Ok(Step::On(state)) => self.state = state,
+                // No response waits longer than its thread is at work.
+                Ok(Step::Stop(state, turn))
+                    if workspace.gathered && !matches!(turn, Turn::Call) =>
+                {
+                    self.state = self.flushing(workspace, Next::Resume(Box::new(state)));
+                }
                 Ok(Step::Stop(state, turn)) => {
                     self.state = state;
                     return turn;
                 }
                 Err(error) => {
+                    self.forget_gathered(workspace);
                     log::debug!("closed {:?}: {error}", self.origin.peer);
                     return Turn::Close;
                 }
@@ -372,12 +341,12 @@ impl Connection {
             let body = Body::Streaming { decoder, decoded, invite, done: false, failed: false };
             return State::Ready { request, body };
         }
-        if intent.expects_continue
-            && self.input.is_empty()
-            && let Err(error) = self.output.send_bytes(&self.transport, write::CONTINUE)
-        {
-            log::debug!("closed {:?}: {error}", self.origin.peer);
-            return State::Closed;
+        if intent.expects_continue && self.input.is_empty() {
+            self.regain(workspace);
+            if let Err(error) = self.output.send_bytes(&self.transport, write::CONTINUE) {
+                log::debug!("closed {:?}: {error}", self.origin.peer);
+                return State::Closed;
+            }
         }
         let until = after(workspace.now, config.body_timeout);
         State::Body { request, decoder, spool: Spool::new(), until }
@@ -443,6 +412,14 @@ impl Connection {
     }
 
     fn flush(&mut self, workspace: &mut Workspace<'_>, next: Next, pace: Pace) -> io::Result<Step> {
+        // What another request stands behind leaves with its response.
+        let is_gathered = workspace.gathered
+            && matches!(next, Next::Request)
+            && !self.input.is_empty()
+            && self.output.is_empty();
+        if !is_gathered {
+            self.regain(workspace);
+        }
         if !self.output.flush(&self.transport)? {
             let config = workspace.config;
             let sent = self.output.sent_so_far();
@@ -461,6 +438,7 @@ impl Connection {
                 left: workspace.config.drain,
                 until: after(workspace.now, workspace.config.body_timeout),
             },
+            Next::Resume(state) => *state,
             Next::Linger => {
                 self.transport.end_writing();
                 State::Lingering { left: LINGER_BYTES, until: workspace.now + LINGER }
@@ -471,6 +449,26 @@ impl Connection {
                 State::Closed
             }
         }))
+    }
+
+    /// Sends what the thread has gathered before the connection leaves its hands with a request.
+    pub(crate) fn release(&mut self, workspace: &mut Workspace<'_>) {
+        self.regain(workspace);
+        // A fault is found again by what is sent next.
+        let _ = self.output.flush(&self.transport);
+    }
+
+    /// Takes back what the thread has gathered, so that it goes out before anything else.
+    fn regain(&mut self, workspace: &mut Workspace<'_>) {
+        if mem::take(&mut workspace.gathered) {
+            self.output.put(workspace.gathering.take());
+        }
+    }
+
+    /// The connection is lost, and what was gathered for it.
+    fn forget_gathered(&mut self, workspace: &mut Workspace<'_>) {
+        self.regain(workspace);
+        self.output.clear();
     }
 
     fn flushing(&self, workspace: &Workspace<'_>, next: Next) -> State {
@@ -569,6 +567,7 @@ impl Connection {
         let fields = defaults(workspace.config, &mut workspace.date);
         let body = write::refusal(&mut bytes, status, asked, fields) as u64;
         self.record(workspace, head_read, status, body, workspace.now, Duration::ZERO);
+        self.regain(workspace);
         match self.output.send_bytes(&self.transport, &bytes) {
             Ok(()) => self.flushing(workspace, Next::Linger),
             Err(_) => State::Closed,

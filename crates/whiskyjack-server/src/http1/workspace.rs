@@ -1,0 +1,74 @@
+//! What a thread brings along to work on connections. Knows none of them.
+
+use crate::config::Config;
+use crate::gathering::Gathering;
+use crate::input::Spare;
+use std::mem;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use whiskyjack_proto::date::DateCache;
+use whiskyjack_proto::head::RequestHead;
+use whiskyjack_proto::write::Defaults;
+
+/// What a thread brings along to work on connections.
+pub(crate) struct Workspace<'a> {
+    pub(crate) config: &'a Config,
+    /// when this turn began
+    pub(crate) now: Instant,
+    /// the server takes nothing new: each response is its connection's last
+    draining: &'a AtomicBool,
+    /// where the thread gathers responses to pipelined requests, and who has to send them in its place
+    pub(super) gathering: &'a Gathering,
+    pub(super) watched: &'a (dyn Fn() -> bool + Sync),
+    /// there may be something in it, of the connection in hand
+    pub(super) gathered: bool,
+    pub(crate) spare: Spare,
+    /// a head's memory that no connection uses now
+    pub(crate) spare_head: RequestHead,
+    /// bytes of a response that go out with the next piece
+    pub(crate) pending: Vec<u8>,
+    pub(crate) date: DateCache,
+}
+
+impl<'a> Workspace<'a> {
+    /// `watched` says whether what is gathered is sent by another thread while this one is held up.
+    pub(crate) fn new(
+        config: &'a Config,
+        draining: &'a AtomicBool,
+        gathering: &'a Gathering,
+        watched: &'a (dyn Fn() -> bool + Sync),
+    ) -> Workspace<'a> {
+        Workspace {
+            config,
+            now: Instant::now(),
+            draining,
+            gathering,
+            watched,
+            gathered: false,
+            spare: Spare::default(),
+            spare_head: RequestHead::default(),
+            pending: Vec::new(),
+            date: DateCache::default(),
+        }
+    }
+
+    /// Begins a turn with a connection.
+    pub(crate) fn begin(&mut self) {
+        self.now = Instant::now();
+        if mem::take(&mut self.gathered) {
+            // Left by a panic; it is no business of the next connection.
+            drop(self.gathering.take());
+        }
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+}
+
+/// The fields that the server adds to a response, as of now.
+pub(super) fn defaults<'a>(config: &'a Config, date: &'a mut DateCache) -> Defaults<'a> {
+    // A clock before 1970 is a broken clock; a wrong Date is better than no answer.
+    let second = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    Defaults { date: date.at(second), server: config.server_name.as_deref().map(str::as_bytes) }
+}
