@@ -1,5 +1,6 @@
 //! The command line, made from the table of settings. Knows what is asked for, not what it does.
 
+use crate::check;
 use crate::settings::{Group, Setting, TABLE};
 use crate::values::Shape;
 use clap::builder::PossibleValuesParser;
@@ -22,7 +23,7 @@ pub struct Request {
 }
 
 /// What to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// serve
     Serve,
@@ -36,6 +37,8 @@ pub enum Action {
     Completions(Shell),
     /// print the page that describes every setting
     PrintReference,
+    /// put requests to the application and tell which rules it breaks
+    Check(check::Form),
 }
 
 const AFTER_HELP: &str = "\
@@ -68,10 +71,15 @@ pub fn command() -> Command {
             command = command.arg(argument(setting));
         }
     }
-    command.args(actions())
+    command
+        .args(actions())
+        .subcommand(check::command(config()))
+        .disable_help_subcommand(true)
+        .args_conflicts_with_subcommands(true)
 }
 
-fn argument(setting: &'static Setting) -> Arg {
+/// The flag, or the positional argument, of a setting.
+pub(crate) fn argument(setting: &'static Setting) -> Arg {
     let mut help = setting.help().to_owned();
     if !setting.default.is_empty() {
         help += &format!(" [default: {}]", setting.default);
@@ -99,15 +107,22 @@ fn argument(setting: &'static Setting) -> Arg {
     }
 }
 
+/// The flag that names a settings file.
+fn config() -> Arg {
+    Arg::new("config")
+        .long("config")
+        .help_heading("Configuration")
+        .short('c')
+        .value_name("FILE")
+        .value_parser(value_parser!(PathBuf))
+        .help("Read settings from this TOML file, and from no other.")
+}
+
 /// The flags that are no settings.
 fn actions() -> [Arg; 7] {
     let action = |name| Arg::new(name).long(name).help_heading("Configuration");
     [
-        action("config")
-            .short('c')
-            .value_name("FILE")
-            .value_parser(value_parser!(PathBuf))
-            .help("Read settings from this TOML file, and from no other."),
+        config(),
         action("print-config")
             .value_name("FORMAT")
             .num_args(0..=1)
@@ -131,12 +146,22 @@ fn actions() -> [Arg; 7] {
 /// Reads the command line, its first word being the program's name. The error is clap's: it may be the help that was asked for.
 pub fn parse(words: Vec<OsString>) -> Result<Request, clap::Error> {
     let matches = command().try_get_matches_from(words)?;
+    if let Some((check::NAME, matches)) = matches.subcommand() {
+        return Ok(request(matches, Action::Check(check::form(matches)), check::takes));
+    }
+    let action = action(&matches);
+    Ok(request(&matches, action, |_| true))
+}
+
+/// What is asked for, with the settings that may be given.
+fn request(matches: &ArgMatches, action: Action, takes: fn(&Setting) -> bool) -> Request {
     let flags = TABLE
         .iter()
-        .filter_map(|setting| Some((setting.name, given(&matches, setting)?)))
+        .filter(|setting| takes(setting))
+        .filter_map(|setting| Some((setting.name, given(matches, setting)?)))
         .collect();
     let file = matches.get_one::<PathBuf>("config").cloned();
-    Ok(Request { action: action(&matches), flags, file })
+    Request { action, flags, file }
 }
 
 fn given(matches: &ArgMatches, setting: &Setting) -> Option<String> {

@@ -3,6 +3,7 @@
 pub mod access_log;
 pub mod application;
 pub mod banner;
+pub mod check;
 pub mod command;
 pub mod engine;
 pub mod logs;

@@ -1,5 +1,6 @@
 //! The `whiskyjack` command: reads what it is asked for and does it. Each answer is an exit code.
 
+use crate::check;
 use crate::command::{self, Action};
 use crate::logs;
 use crate::reference;
@@ -55,7 +56,10 @@ pub fn main(py: Python<'_>, mut words: Vec<OsString>) -> i32 {
         Action::PrintConfigJson => return say(format!("{:#}\n", as_json(&resolved)).as_bytes()),
         _ => {}
     }
-    logs::start(resolved.settings.log_level);
+    match request.action {
+        Action::Check(_) => check::listen(),
+        _ => logs::start(resolved.settings.log_level),
+    }
     for (written, meant) in &resolved.doubtful {
         log::warn!("the variable {written} is no setting; {meant} is");
     }
@@ -70,6 +74,10 @@ pub fn main(py: Python<'_>, mut words: Vec<OsString>) -> i32 {
             Ok(loaded) => {
                 say(format!("settings are right, application is {}\n", loaded.name).as_bytes())
             }
+            Err(error) => fail(&error, error.code()),
+        },
+        Action::Check(form) => match check::run(py, &resolved.settings, &form) {
+            Ok((report, code)) => say(report.as_bytes()).max(code),
             Err(error) => fail(&error, error.code()),
         },
         _ => match worker::serve(py, &resolved.settings) {

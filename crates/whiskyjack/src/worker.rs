@@ -36,6 +36,8 @@ pub enum Error {
     System(&'static str, io::Error),
     /// Python refuses something, with its traceback
     Python(String),
+    /// the command asks for what cannot be
+    Usage(String),
     /// Ctrl-C or SIGTERM before it began
     Interrupted,
 }
@@ -45,6 +47,7 @@ impl Error {
     pub fn code(&self) -> i32 {
         match self {
             Error::AccessLog(..) | Error::System(..) | Error::Python(_) => 1,
+            Error::Usage(_) => 2,
             Error::Address(_) => 3,
             Error::Application(application::Error::Interrupted) | Error::Interrupted => {
                 signals::INTERRUPTED
@@ -53,7 +56,7 @@ impl Error {
         }
     }
 
-    fn python(py: Python<'_>, error: &PyErr) -> Error {
+    pub(crate) fn python(py: Python<'_>, error: &PyErr) -> Error {
         match error.is_instance_of::<PyKeyboardInterrupt>(py) {
             true => Error::Interrupted,
             false => Error::Python(traceback::format(py, error)),
@@ -71,6 +74,7 @@ impl fmt::Display for Error {
             }
             Error::System(doing, error) => write!(f, "{doing}: {error}"),
             Error::Python(traceback) => f.write_str(traceback.trim_end()),
+            Error::Usage(problem) => f.write_str(problem),
             Error::Interrupted => f.write_str("interrupted"),
         }
     }
@@ -151,7 +155,7 @@ fn run(py: Python<'_>, settings: &Settings, bound: Bound) -> Result<(), Error> {
 }
 
 fn validated(py: Python<'_>, loaded: &Loaded) -> PyResult<Py<PyAny>> {
-    Ok(Py::new(py, Validator::new(loaded.application.clone_ref(py), None))?.into_any())
+    Ok(Py::new(py, Validator::new(loaded.application.clone_ref(py)))?.into_any())
 }
 
 fn open_access_log(settings: &Settings) -> Result<Option<Arc<dyn Observer>>, Error> {
@@ -162,7 +166,7 @@ fn open_access_log(settings: &Settings) -> Result<Option<Arc<dyn Observer>>, Err
     }
 }
 
-fn gateway_options(settings: &Settings) -> Options {
+pub(crate) fn gateway_options(settings: &Settings) -> Options {
     Options {
         root_path: settings.root_path.text().to_owned(),
         multithread: settings.threads.number() > 1,

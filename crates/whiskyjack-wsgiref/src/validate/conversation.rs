@@ -125,6 +125,11 @@ impl Conversation {
         self.stage().head.is_some()
     }
 
+    /// Whether it is known that no body will be sent.
+    pub(crate) fn is_bodyless(&self) -> bool {
+        self.is_head || self.stage().head.is_some_and(|head| matches!(head.status, 204 | 304))
+    }
+
     /// The body has come to its end.
     pub(crate) fn end(&self) -> Result<(), Breach> {
         let stage = self.stage();

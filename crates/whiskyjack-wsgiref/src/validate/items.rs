@@ -110,6 +110,17 @@ impl IteratorWrapper {
         })
     }
 
+    /// Takes all items, or as many as anybody would make for nothing.
+    pub(crate) fn exhaust(&self, py: Python<'_>) -> PyResult<()> {
+        const MOST: usize = 2_000;
+        for _ in 0..MOST {
+            if self.__next__(py)?.is_none() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     fn judged<'py, T>(
         &self,
         py: Python<'py>,
@@ -216,7 +227,7 @@ impl IteratorWrapper {
         }
     }
 
-    fn close(&self, py: Python<'_>) -> PyResult<()> {
+    pub(crate) fn close(&self, py: Python<'_>) -> PyResult<()> {
         if self.closed.swap(true, Ordering::Relaxed) {
             let journal = match &self.started {
                 Started::Of(conversation, _) => conversation.journal(),

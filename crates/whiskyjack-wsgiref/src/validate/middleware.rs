@@ -25,9 +25,14 @@ pub struct Validator {
 }
 
 impl Validator {
-    /// A validator that also writes down what it finds.
-    pub fn new(application: Py<PyAny>, journal: Option<Arc<Journal>>) -> Validator {
-        Validator { application, journal }
+    /// A validator that raises what it finds.
+    pub fn new(application: Py<PyAny>) -> Validator {
+        Validator { application, journal: None }
+    }
+
+    /// A validator that also writes down what it finds, and that looks at bodies which no server would send.
+    pub fn thorough(application: Py<PyAny>, journal: Arc<Journal>) -> Validator {
+        Validator { application, journal: Some(journal) }
     }
 }
 
@@ -37,7 +42,7 @@ impl Validator {
 /// an AssertionError. A body that is never closed is only written of to stderr, as nobody could catch an exception then.
 #[pyfunction]
 pub fn validator(application: Py<PyAny>) -> Validator {
-    Validator::new(application, None)
+    Validator::new(application)
 }
 
 #[pymethods]
@@ -66,9 +71,15 @@ impl Validator {
         call.conversation.note_returned();
         let place = Place::Application(application);
         let judge = Judge { py, journal: self.journal.as_deref(), place };
+        let is_unsent = self.journal.is_some() && call.conversation.is_bodyless();
         let body = check_result(&result)
-            .and_then(|()| IteratorWrapper::of(&result, application, call.conversation));
-        body.map_err(|fault| judge.raised(fault))
+            .and_then(|()| IteratorWrapper::of(&result, application, call.conversation))
+            .map_err(|fault| judge.raised(fault))?;
+        if is_unsent && let Err(error) = body.exhaust(py) {
+            body.close(py)?;
+            return Err(error);
+        }
+        Ok(body)
     }
 }
 

@@ -140,7 +140,7 @@ pub(crate) fn raised(
     }
 }
 
-/// Warns, with the original's words where there are any.
+/// Warns, with the original's words where there are any. Where a journal is kept, it stands there instead.
 pub(crate) fn warn(
     py: Python<'_>,
     journal: Option<&Journal>,
@@ -149,10 +149,11 @@ pub(crate) fn warn(
 ) -> PyResult<()> {
     let place = place.describe(py);
     let Breach { rule, found, words } = breach;
-    let words = words.unwrap_or_else(|| sentence(rule, &found, place.as_deref()));
     if let Some(journal) = journal {
         journal.note(Finding { rule, found, place, is_warning: true });
+        return Ok(());
     }
+    let words = words.unwrap_or_else(|| sentence(rule, &found, place.as_deref()));
     let words = CString::new(words.replace('\0', "\\0")).unwrap_or_default();
     PyErr::warn(py, &py.get_type::<WSGIWarning>(), &words, 1)
 }
