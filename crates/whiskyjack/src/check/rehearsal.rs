@@ -6,7 +6,7 @@ use std::any::Any;
 use std::collections::VecDeque;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::os::fd::BorrowedFd;
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 use whiskyjack_proto::head::{RequestHead, ResponseHead};
 use whiskyjack_server::exchange::{Address, Block, Exchange, Failure, Origin, Sent, Upload};
@@ -164,7 +164,7 @@ impl Exchange for Rehearsal {
         self.take()
     }
 
-    fn write_file(&mut self, _: BorrowedFd<'_>, _: u64, _: u64) -> Result<Sent, Failure> {
+    fn write_file(&mut self, _: OwnedFd, _: u64, _: u64) -> Result<Sent, Failure> {
         self.take()?;
         Ok(Sent::Taken)
     }
