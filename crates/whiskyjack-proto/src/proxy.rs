@@ -106,10 +106,13 @@ const LINE_START: &[u8] = b"PROXY ";
 const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 const FIXED: usize = 16;
 
+/// Reads one version's header.
+type Reader = fn(&[u8]) -> Result<Progress, Error>;
+
 /// Reads the header that `input`, all that has come so far, starts with.
 pub fn parse(input: &[u8], versions: Versions) -> Result<Progress, Error> {
     let Some(first) = input.first() else { return Ok(Progress::Partial) };
-    let (start, read): (_, fn(&[u8]) -> Result<Progress, Error>) = match (first, versions) {
+    let (start, read): (_, Reader) = match (first, versions) {
         (b'P', Versions::One | Versions::Both) => (LINE_START, line),
         (b'\r', Versions::Two | Versions::Both) => (SIGNATURE, block),
         _ => return Err(Error::Signature),
