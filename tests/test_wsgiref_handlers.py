@@ -35,6 +35,8 @@ def run(module: Any, application: Any, kind: str = "SimpleHandler", **attributes
     out, errors = io.BytesIO(), io.StringIO()
     environ = {"SERVER_PROTOCOL": attributes.pop("protocol", "HTTP/1.1"), "REQUEST_METHOD": "GET", "PATH_INFO": "/"}
     handler = getattr(module, kind)(io.BytesIO(b"body"), out, errors, environ)
+    # a date of its own would differ where a second passes between the two
+    handler.error_headers = [("Content-Type", "text/plain"), DATE]
     for name, value in attributes.items():
         setattr(handler, name, value)
     handler.run(application)
@@ -134,6 +136,49 @@ def test_a_date_and_the_software_are_added() -> None:
     lines = written.decode().splitlines()
     assert lines[0] == "HTTP/1.0 200 OK" and lines[2:] == ["Server: S/1", "Content-Length: 0", ""]
     assert lines[1].startswith("Date: ") and lines[1].endswith(" GMT")
+
+
+def test_dates_before_the_epoch_are_refused() -> None:
+    with pytest.raises(ValueError, match="between 1970 and 9999"):
+        handlers.format_date_time(-1)
+
+
+def test_the_code_of_a_status_is_of_ascii_digits() -> None:
+    def app(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        start_response("\xb200 OK", [DATE])
+        return []
+
+    assert run(handlers, app)[1] == ["AssertionError: Status message must begin w/3-digit code"]
+    assert run(original, app)[1] == []
+
+
+def test_what_stands_before_the_fields_is_written_at_once() -> None:
+    class Mine(handlers.SimpleHandler):
+        def _write(self, data: bytes) -> None:
+            written.append(data)
+
+    written: list[bytes] = []
+    Mine(io.BytesIO(), io.BytesIO(), io.StringIO(), {"SERVER_PROTOCOL": "HTTP/1.0"}).run(hello)
+    assert [piece.count(b"\r\n") for piece in written] == [1, 4, 0]
+
+
+def test_checks_hold_with_optimization_too() -> None:
+    """The original leaves them to `__debug__`."""
+    program = (
+        "import io\n"
+        "from whiskyjack.wsgiref.handlers import SimpleHandler\n"
+        "for headers, body in ([('Connection', 'close')], b''), ([('a', 1)], b''), ([], 'text'):\n"
+        "    errors = io.StringIO()\n"
+        "    def app(environ, start_response): start_response('200 OK', headers); return [body]\n"
+        "    SimpleHandler(io.BytesIO(), io.BytesIO(), errors, {'SERVER_PROTOCOL': 'HTTP/1.0'}).run(app)\n"
+        "    print(errors.getvalue().splitlines()[-1])\n"
+    )
+    ended = subprocess.run([sys.executable, "-O", "-c", program], capture_output=True, text=True, check=True)
+    assert ended.stdout.splitlines() == [
+        "AssertionError: Hop-by-hop header, 'Connection: close', not allowed",
+        "AssertionError: Header names/values must be of type str (got 1)",
+        "AssertionError: write() argument must be a bytes instance",
+    ]
 
 
 def test_a_control_character_in_the_status_is_refused() -> None:

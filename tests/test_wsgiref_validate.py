@@ -558,6 +558,13 @@ def test_the_wrappers_stand_alone_as_the_originals_do() -> None:
         items.close()
 
 
+def test_the_application_can_be_found_in_what_holds_it() -> None:
+    import inspect
+
+    app = answering()
+    assert inspect.unwrap(validator(app)) is app
+
+
 def test_the_names_of_the_original_are_there() -> None:
     public = {name for name, value in vars(original).items() if not name.startswith("_")} - {"re", "sys", "warnings"}
     assert public <= set(vars(validate))
