@@ -162,6 +162,17 @@ impl RequestHead {
         self.authority().or_else(|| self.values(b"Host").next())
     }
 
+    /// Becomes the same as another head, in the memory that is there already.
+    pub fn copy(&mut self, other: &RequestHead) {
+        self.bytes.clear();
+        self.bytes.extend_from_slice(&other.bytes);
+        self.fields.clear();
+        self.fields.extend_from_slice(&other.fields);
+        self.method = other.method;
+        self.target = other.target;
+        self.version = other.version;
+    }
+
     /// Forgets the request and keeps the memory.
     pub fn clear(&mut self) {
         self.bytes.clear();

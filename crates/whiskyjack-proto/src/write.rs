@@ -186,6 +186,9 @@ pub fn interim_head(out: &mut Vec<u8>, response: &ResponseHead) {
 /// What asks the peer for the body that it announced (RFC 9110 15.2.1).
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
+/// In how many seconds a client whom we had no room for may come again (RFC 9110 10.2.3). Soon enough for a burst to be over, and not at once.
+const RETRY_AFTER: &[u8] = b"5";
+
 /// What goes out in the application's place, for a request that it does not see or fails at: a whole response. Returns how many
 /// bytes of body it has.
 pub fn refusal(out: &mut Vec<u8>, status: u16, asked: Asked, defaults: Defaults<'_>) -> usize {
@@ -202,6 +205,9 @@ pub fn refusal(out: &mut Vec<u8>, status: u16, asked: Asked, defaults: Defaults<
         field(out, b"Server", server);
     }
     field(out, b"Content-Type", b"text/plain; charset=utf-8");
+    if status == 503 {
+        field(out, b"Retry-After", RETRY_AFTER);
+    }
     let length = code.len() + 1 + text.len() + 1;
     content_length(out, length as u64);
     connection(out, asked.version, asked.persistent);

@@ -63,6 +63,12 @@ fn config() -> Config {
         high_water: 1 << 20,
         drain: 64 << 10,
         graceful_timeout: Duration::from_secs(30),
+        timeout: Some(Duration::from_secs(30)),
+        raise: false,
+        slow_log: None,
+        stuck_threads: 0,
+        queue_timeout: Some(Duration::from_secs(30)),
+        relief: None,
         observer: None,
     }
 }

@@ -45,6 +45,18 @@ pub struct Config {
     pub drain: u64,
     /// after a stop was asked for: how long what is under way may take
     pub graceful_timeout: Duration,
+    /// how long the application may take until it gives the first, or the next, piece of its response
+    pub timeout: Option<Duration>,
+    /// whether a call that is past its deadline is interrupted as well
+    pub raise: bool,
+    /// a call that takes so long is told of, once
+    pub slow_log: Option<Duration>,
+    /// so many threads past their deadline at once ask for another process; 0 is never
+    pub stuck_threads: usize,
+    /// how long a request may wait for a thread
+    pub queue_timeout: Option<Duration>,
+    /// asked to have this process replaced
+    pub relief: Option<Arc<dyn Relief>>,
     /// told of every request that ended
     pub observer: Option<Arc<dyn Observer>>,
 }
@@ -53,6 +65,24 @@ pub struct Config {
 pub trait Observer: std::fmt::Debug + Send + Sync + 'static {
     /// A request has ended.
     fn finished(&self, record: &Record<'_>);
+}
+
+/// Whoever can have a fresh process take this one's place.
+pub trait Relief: std::fmt::Debug + Send + Sync + 'static {
+    /// A fresh process is wanted. Called once, on a thread of the server that has nothing more urgent to do.
+    fn wanted(&self, why: Why);
+}
+
+/// Why a process should be replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// too many of its threads do not come back from the application
+    StuckThreads {
+        /// how many
+        stuck: usize,
+        /// of how many
+        threads: usize,
+    },
 }
 
 /// What an access log can say of a request.

@@ -24,6 +24,25 @@ pub trait Application: Send + Sync + 'static {
     fn wait(&self, wait: &mut dyn FnMut()) {
         wait();
     }
+
+    /// What the application knows the calling thread by, which is one of the server's.
+    fn identity(&self) -> u64 {
+        0
+    }
+
+    /// What a thread is doing, the innermost last, if that can be seen. `is_current` says whether the call in question is still under way.
+    /// May wait as long as somebody keeps the interpreter; called on a thread that has nothing else to do.
+    fn stack(&self, identity: u64, is_current: &dyn Fn() -> bool) -> Option<String> {
+        let _ = (identity, is_current);
+        None
+    }
+
+    /// Interrupts the call that a thread is inside of, and no later one; false if that could not be done. May wait like
+    /// [`Application::stack`].
+    fn interrupt(&self, identity: u64, is_current: &dyn Fn() -> bool) -> bool {
+        let _ = (identity, is_current);
+        false
+    }
 }
 
 /// Why a request was not answered as its application meant to.

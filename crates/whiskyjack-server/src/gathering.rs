@@ -49,8 +49,8 @@ impl Gathering {
         Ok(true)
     }
 
-    /// Sends what the socket takes, in place of the thread that gathered it.
-    pub(crate) fn send(&self) {
+    /// Sends what the socket takes, in place of the thread that gathered it. True if nothing is left.
+    pub(crate) fn send(&self) -> bool {
         let mut gathered = lock(&self.gathered);
         let Gathered { bytes, sent, transport } = &mut *gathered;
         if let Some(transport) = transport
@@ -60,6 +60,7 @@ impl Gathering {
         {
             *sent += count;
         }
+        *sent == bytes.len()
     }
 
     /// What is left to send, for the thread that gathered it.

@@ -1,5 +1,6 @@
 //! The machine: sockets, threads and deadlines. The only code that waits; it knows no Python.
 
+pub mod call;
 pub mod config;
 mod deadlines;
 mod episode;
@@ -8,8 +9,10 @@ mod gathering;
 mod http1;
 mod input;
 pub mod listener;
+mod lost;
 mod monitor;
 mod output;
+mod overdue;
 mod pool;
 mod reactor;
 pub mod server;
@@ -18,3 +21,4 @@ mod simulation;
 mod spool;
 mod sys;
 mod transport;
+mod witness;

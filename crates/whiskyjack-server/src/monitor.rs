@@ -1,5 +1,7 @@
-//! Watches the leader, and has it replaced when the application holds it up. Sleeps while no call is under way.
+//! Watches the leader, and has it replaced when the application holds it up; has `overdue` look at all calls now and then.
+//! Sleeps while no call is under way.
 
+use crate::overdue::Overdue;
 use crate::pool::{Inside, Pool};
 use crate::sys::Watched;
 use std::sync::OnceLock;
@@ -51,9 +53,11 @@ impl Monitor {
         let mut idle_ticks = 0;
         let mut last_promotion: Option<Instant> = None;
         let mut seen: Option<Seen> = None;
+        let mut overdue = Overdue::new(&pool.config);
         while !pool.is_over() {
             let alert = last_promotion.is_some_and(|at| at.elapsed() < ALERT_FOR);
             std::thread::park_timeout(if alert { ALERT } else { CALM });
+            overdue.look(pool);
             let leader = pool.leader();
             let inside = pool.members[leader].inside();
             if inside == Inside::Server {
@@ -64,7 +68,14 @@ impl Monitor {
                     // A leader that began a call before the line above didn't see it: look again.
                     if pool.members[pool.leader()].inside() == Inside::Server {
                         while self.asleep.load(Ordering::SeqCst) && !pool.is_over() {
-                            std::thread::park();
+                            if pool.is_inside() {
+                                // The leader waits for sockets, others are inside the application.
+                                std::thread::park_timeout(overdue.every());
+                                overdue.look(pool);
+                            } else {
+                                pool.stuck.store(0, Ordering::Relaxed);
+                                std::thread::park();
+                            }
                         }
                     }
                     self.asleep.store(false, Ordering::SeqCst);

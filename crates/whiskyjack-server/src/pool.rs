@@ -6,13 +6,15 @@
 //! - the standby thread, which never calls the application and leads only when every other thread is inside it,
 //!   hands over as soon as there is a request for a thread that sleeps.
 
+use crate::call::Call;
 use crate::config::Config;
 use crate::exchange::Application;
-use crate::gathering::Gathering;
 use crate::http1::{Turn, Workspace};
+use crate::lost::Losses;
 use crate::monitor::Monitor;
 use crate::reactor::{Reactor, Taken, lock};
 use crate::sys::Watched;
+use crate::witness::Witness;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -30,6 +32,12 @@ pub(crate) struct Pool {
     pub(crate) monitor: Monitor,
     /// `Duty::leader`, for who needs no more than to know it
     leader: AtomicUsize,
+    pub(crate) witness: Witness,
+    pub(crate) losses: Losses,
+    /// calls that went past their deadline
+    pub(crate) expired: AtomicU64,
+    /// of them, those that have not come back, at the last look
+    pub(crate) stuck: AtomicUsize,
     /// Who does what. Held for a few lines, never while waiting.
     duty: Mutex<Duty>,
     stage: Mutex<Stage>,
@@ -43,8 +51,10 @@ pub(crate) struct Pool {
 pub(crate) struct Member {
     thread: OnceLock<Thread>,
     pub(crate) watched: OnceLock<Watched>,
+    /// what the application knows the thread by
+    pub(crate) identity: OnceLock<u64>,
+    pub(crate) call: Arc<Call>,
     woken: AtomicBool,
-    gathering: Gathering,
     /// what it is inside of: see [`Inside`]
     inside: AtomicU64,
 }
@@ -104,6 +114,10 @@ impl Pool {
             members: (0..=threads).map(|_| Member::default()).collect(),
             monitor: Monitor::default(),
             leader: AtomicUsize::new(0),
+            witness: Witness::default(),
+            losses: Losses::default(),
+            expired: AtomicU64::new(0),
+            stuck: AtomicUsize::new(0),
             duty: Mutex::new(Duty {
                 leader: 0,
                 asleep: Vec::new(),
@@ -128,10 +142,13 @@ impl Pool {
         // Each member is one thread's, so these are set once.
         let _ = member.thread.set(std::thread::current());
         let _ = member.watched.set(Watched::this_thread());
+        if me != self.standby() {
+            let _ = member.identity.set(application.identity());
+            member.call.settle();
+        }
         // The monitor watches nobody but the leader, and whoever takes its place sees to what it has gathered.
         let watched = || self.leader.load(Ordering::SeqCst) == me;
-        let mut workspace =
-            Workspace::new(&self.config, &self.draining, &member.gathering, &watched);
+        let mut workspace = Workspace::new(&self.config, &self.draining, &member.call, &watched);
         let mut ready = Vec::new();
         loop {
             match self.next(me) {
@@ -170,11 +187,29 @@ impl Pool {
             return Duties::Turn(taken);
         }
         if duty.leader == me {
+            // The standby calls nothing, but says so to those who have waited in vain.
+            if let Some(at) = self.patience_ends(&duty)
+                && at <= Instant::now()
+                && let Some(taken) = duty.calls.pop_front()
+            {
+                return Duties::Turn(taken);
+            }
             return Duties::Lead;
         }
         duty.asleep.push(me);
         self.members[me].woken.store(false, Ordering::Relaxed);
         Duties::Sleep
+    }
+
+    /// When the request that has waited longest for a thread has waited too long.
+    fn patience_ends(&self, duty: &Duty) -> Option<Instant> {
+        let longest = self.config.queue_timeout?;
+        Some(duty.calls.front()?.connection.waits_since()? + longest)
+    }
+
+    /// Whether a call is under way.
+    pub(crate) fn is_inside(&self) -> bool {
+        self.members.iter().any(|member| matches!(member.inside(), Inside::Call(_)))
     }
 
     /// Runs something that may wait, outside the application.
@@ -195,14 +230,15 @@ impl Pool {
 
     /// Polls once, as the leader.
     fn lead(&self, me: usize, ready: &mut Vec<Taken>) {
-        let has_work = {
+        let (has_work, patience_ends) = {
             let duty = lock(&self.duty);
-            !duty.ready.is_empty() || (me != self.standby() && !duty.calls.is_empty())
+            let waits = me != self.standby() && !duty.calls.is_empty();
+            (!duty.ready.is_empty() || waits, self.patience_ends(&duty))
         };
         let until = match *lock(&self.stage) {
             _ if has_work => Some(Instant::now()),
-            Stage::Draining(until) => Some(until),
-            _ => None,
+            Stage::Draining(until) => Some(patience_ends.map_or(until, |ends| ends.min(until))),
+            _ => patience_ends,
         };
         if let Err(error) = self.reactor.poll(until, ready) {
             log::error!("cannot wait for sockets: {error}");
@@ -223,6 +259,7 @@ impl Pool {
     ) {
         let mut answered = 0;
         workspace.begin();
+        workspace.found = taken.found;
         loop {
             let expired = std::mem::take(&mut taken.expired);
             let connection = &mut taken.connection;
@@ -235,9 +272,17 @@ impl Pool {
             // Nothing that a peer sends should panic; if it does, its connection ends and no other.
             let turn = advanced.unwrap_or(Turn::Close);
             match turn {
+                Turn::Call if std::mem::take(&mut taken.waited) => {
+                    if let Some(lost) = taken.connection.screen(workspace)
+                        && let Some(line) = self.losses.count(lost, workspace.now)
+                    {
+                        log::warn!("{line}");
+                    }
+                }
                 Turn::Call if me == self.standby() => return self.hand_over(taken),
                 Turn::Call if answered == REQUESTS_IN_A_ROW => {
                     taken.connection.release(workspace);
+                    taken.waited = true;
                     let mut duty = lock(&self.duty);
                     duty.calls.push_back(taken);
                     duty.look_around = true;
@@ -250,6 +295,7 @@ impl Pool {
                     self.members[me].leave();
                     answered += 1;
                     workspace.now = Instant::now();
+                    workspace.found = workspace.now;
                 }
                 Turn::Park(wanted, deadline) => {
                     taken.connection.settle(workspace);
@@ -259,6 +305,7 @@ impl Pool {
                     }
                 }
                 Turn::Yield => {
+                    taken.found = workspace.now;
                     let mut duty = lock(&self.duty);
                     duty.ready.push_back(taken);
                     duty.look_around = true;
@@ -281,7 +328,8 @@ impl Pool {
     }
 
     /// The standby has a request in hand: an application thread that sleeps leads from here, or the request waits.
-    fn hand_over(&self, taken: Taken) {
+    fn hand_over(&self, mut taken: Taken) {
+        taken.waited = true;
         let mut duty = lock(&self.duty);
         duty.calls.push_back(taken);
         if let Some(place) = duty.asleep.iter().rposition(|&thread| thread != self.standby()) {
@@ -314,12 +362,12 @@ impl Pool {
     fn replace(&self, duty: &mut Duty, thread: usize) {
         let before = std::mem::replace(&mut duty.leader, thread);
         self.leader.store(thread, Ordering::SeqCst);
-        self.members[before].gathering.send();
+        self.members[before].call.gathering.send();
     }
 
     /// The leader is held up: what it has gathered must not be.
     pub(crate) fn send_gathered(&self, held_up: usize) {
-        self.members[held_up].gathering.send();
+        self.members[held_up].call.gathering.send();
     }
 
     /// Who leads now.
@@ -368,6 +416,10 @@ impl Pool {
         self.stage_changed.notify_all();
         self.reactor.wake();
         self.monitor.end();
+        if let Some(line) = self.losses.rest(Instant::now()) {
+            log::warn!("{line}");
+        }
+        self.witness.end();
         for member in &self.members {
             member.wake();
         }

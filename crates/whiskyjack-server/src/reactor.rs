@@ -43,6 +43,10 @@ pub(crate) struct Taken {
     pub(crate) connection: Box<Connection>,
     /// its deadline has come
     pub(crate) expired: bool,
+    /// when it was found to be able to go on
+    pub(crate) found: Instant,
+    /// its request has waited for a thread
+    pub(crate) waited: bool,
 }
 
 #[derive(Debug)]
@@ -203,7 +207,7 @@ impl Reactor {
                 polling.listeners[token.0 - LISTENERS].waiting = true;
                 continue;
             }
-            slots.event(Key::of(token), event, ready);
+            slots.event(Key::of(token), event, now, ready);
         }
         slots.expire(now, ready);
         drop(slots);
@@ -347,6 +351,7 @@ impl Reactor {
         let mut slots = self.slots();
         let slots = &mut *slots;
         let mut idle = Vec::new();
+        let now = Instant::now();
         for (index, slot) in slots.slots.iter_mut().enumerate() {
             if let Holds::Parked { connection, .. } = &slot.holds
                 && connection.is_asked_nothing()
@@ -355,7 +360,7 @@ impl Reactor {
                     index: u32::try_from(index).expect("places are numbered by u32"),
                     generation: slot.generation,
                 };
-                idle.extend(slot.take(key, true, false, false));
+                idle.extend(slot.take(key, now, true, false, false));
             }
         }
         idle
@@ -426,12 +431,12 @@ impl Slots {
         self.slots.get_mut(key.index as usize).filter(|slot| slot.generation == key.generation)
     }
 
-    fn event(&mut self, key: Key, event: &Event, ready: &mut Vec<Taken>) {
+    fn event(&mut self, key: Key, event: &Event, now: Instant, ready: &mut Vec<Taken>) {
         let ending = event.is_read_closed() || event.is_error();
         let readable = event.is_readable() || ending;
         let writable = event.is_writable() || event.is_error();
         let Some(slot) = self.tenant(key) else { return };
-        ready.extend(slot.take(key, readable, writable, ending));
+        ready.extend(slot.take(key, now, readable, writable, ending));
     }
 
     fn expire(&mut self, now: Instant, ready: &mut Vec<Taken>) {
@@ -446,7 +451,7 @@ impl Slots {
             }
             let holds = Holds::Taken { readable: false, writable: false, ending: false };
             if let Holds::Parked { connection, .. } = std::mem::replace(&mut slot.holds, holds) {
-                ready.push(Taken { key, connection, expired: true });
+                ready.push(Taken { key, connection, expired: true, found: now, waited: false });
             }
         }
     }
@@ -501,7 +506,14 @@ impl Slots {
 
 impl Slot {
     /// Notes what the socket said; takes the connection if that is what it waited for.
-    fn take(&mut self, key: Key, readable: bool, writable: bool, ending: bool) -> Option<Taken> {
+    fn take(
+        &mut self,
+        key: Key,
+        now: Instant,
+        readable: bool,
+        writable: bool,
+        ending: bool,
+    ) -> Option<Taken> {
         match &mut self.holds {
             Holds::Nobody => None,
             Holds::Taken { readable: was_readable, writable: was_writable, ending: was_ending } => {
@@ -525,7 +537,7 @@ impl Slot {
                 let holds = Holds::Taken { readable: false, writable: false, ending: false };
                 match std::mem::replace(&mut self.holds, holds) {
                     Holds::Parked { connection, .. } => {
-                        Some(Taken { key, connection, expired: false })
+                        Some(Taken { key, connection, expired: false, found: now, waited: false })
                     }
                     Holds::Nobody | Holds::Taken { .. } => None,
                 }

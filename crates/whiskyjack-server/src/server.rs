@@ -5,8 +5,10 @@ use crate::exchange::{Address, Application};
 use crate::listener::Listener;
 use crate::pool::{Pool, Stage};
 use crate::reactor::Reactor;
+use crate::witness::thread_name;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::{Builder, JoinHandle};
 
 /// A server that has not started: no thread exists yet.
@@ -91,7 +93,7 @@ impl Server {
             let pool = Arc::clone(&self.pool);
             let application = Arc::clone(&self.application);
             let standby = number + 1 == threads;
-            let name = if standby { "standby".into() } else { format!("app-{number}") };
+            let name = if standby { "standby".into() } else { thread_name(number) };
             handles.push(Builder::new().name(name).stack_size(STACK).spawn(move || {
                 if standby {
                     // It must go on when the interpreter is stuck, so it never enters it.
@@ -100,6 +102,18 @@ impl Server {
                     application.thread(&mut || pool.live(number, &*application));
                 }
             })?);
+        }
+        if let Some(ends) = self.pool.witness.ends() {
+            let (asker, teller) = ends.split();
+            let pool = Arc::clone(&self.pool);
+            let application = Arc::clone(&self.application);
+            handles.push(
+                Builder::new()
+                    .name("asker".into())
+                    .spawn(move || asker.live(&pool, &*application))?,
+            );
+            let pool = Arc::clone(&self.pool);
+            handles.push(Builder::new().name("witness".into()).spawn(move || teller.live(&pool))?);
         }
         let pool = Arc::clone(&self.pool);
         handles
@@ -112,7 +126,31 @@ impl Server {
 /// 3.13 CPython counts the depth of C calls instead of measuring the stack, for the 8 MiB of a main thread (16 on macOS).
 const STACK: usize = 16 << 20;
 
+/// What a server has counted since it began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counts {
+    /// calls that went past their deadline
+    pub expired: u64,
+    /// of them, those that have not come back yet
+    pub stuck: usize,
+    /// requests that waited too long for a thread, and were answered with 503
+    pub refused: u64,
+    /// requests whose peer left while they waited for a thread
+    pub gone: u64,
+}
+
 impl Handle {
+    /// What has been counted until now.
+    pub fn counts(&self) -> Counts {
+        let pool = &self.pool;
+        Counts {
+            expired: pool.expired.load(Ordering::Relaxed),
+            stuck: pool.stuck.load(Ordering::Relaxed),
+            refused: pool.losses.refused(),
+            gone: pool.losses.gone(),
+        }
+    }
+
     /// Take nothing new, finish what is under way, then end; at the latest after the graceful timeout.
     pub fn drain(&self) {
         self.pool.drain();

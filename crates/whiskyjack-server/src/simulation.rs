@@ -4,20 +4,21 @@
 //!
 //! `SIMULATION_SEEDS=100000 cargo test --release -p whiskyjack-server simulation` plays more of them; `SIMULATION_SEED=7` one.
 
+use crate::call::Call;
 use crate::config::Config;
 use crate::exchange::{Address, Application, Exchange, Failure, Origin, Sent};
-use crate::gathering::Gathering;
 use crate::http1::{Connection, Turn, Workspace};
 use crate::reactor::lock;
-use crate::transport::{Interest, Transport};
+use crate::transport::{Departure, Interest, Transport};
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use whiskyjack_proto::body::BodyLimits;
-use whiskyjack_proto::head::ResponseHead;
+use whiskyjack_proto::head::{RequestHead, ResponseHead};
 use whiskyjack_proto::parse::HeadLimits;
+use whiskyjack_proto::write::{self, Defaults};
 
 /// A source of chance that is the same for the same seed (splitmix64).
 #[derive(Clone, Debug)]
@@ -134,8 +135,11 @@ impl Wire {
 
     pub(crate) fn write(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         let mut script = lock(&self.0);
-        assert!(!script.server_ended, "nothing is sent after the server has ended its side");
-        if script.reset {
+        assert!(
+            !script.server_ended || script.server_aborted,
+            "nothing is sent after the server has ended its side"
+        );
+        if script.reset || script.server_aborted {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
         let total: usize = pieces.iter().map(|piece| piece.len()).sum();
@@ -164,6 +168,14 @@ impl Wire {
     pub(crate) fn is_ended(&self) -> bool {
         let script = lock(&self.0);
         script.reset || (script.ended && script.arrived.is_empty())
+    }
+
+    pub(crate) fn departure(&self) -> Departure {
+        match (lock(&self.0).reset, self.is_ended()) {
+            (true, _) => Departure::Gone,
+            (false, true) => Departure::Ended,
+            (false, false) => Departure::None,
+        }
     }
 
     pub(crate) fn end_writing(&self) {
@@ -207,6 +219,10 @@ enum Act {
     Short,
     /// gives more than it promises
     Long,
+    /// is past its deadline before the response, which it tries to give all the same
+    Expires,
+    /// is past its deadline in the middle of it
+    ExpiresMidway,
     /// is no request that the application may see
     Refused(u16),
 }
@@ -237,6 +253,22 @@ impl Act {
 struct Actor {
     script: Vec<Asked>,
     called: Mutex<Vec<usize>>,
+    /// what the monitor sees
+    call: Arc<Call>,
+}
+
+impl Actor {
+    /// Does what the monitor does at the deadline.
+    fn expire(&self) {
+        let progress = self.call.progress().expect("a call is under way");
+        let page = |head: &RequestHead| {
+            let mut page = Vec::new();
+            let fields = Defaults { date: b"Thu, 01 Jan 1970 00:00:00 GMT", server: None };
+            let length = write::refusal(&mut page, 504, write::Asked::of(head, false), fields);
+            (page, length as u64)
+        };
+        self.call.expire(progress, page).expect("nothing else has ended it");
+    }
 }
 
 fn text(number: usize, length: usize) -> Vec<u8> {
@@ -277,6 +309,20 @@ impl Application for Actor {
                 let body = text(number, 20);
                 exchange.start(&head, Some(20));
                 exchange.write_last(&&body[..])
+            }
+            Act::Expires => {
+                self.expire();
+                exchange.start(&head, Some(20));
+                let body = text(number, 20);
+                exchange.write_last(&&body[..]).expect_err("the right to answer is gone");
+                Ok(())
+            }
+            Act::ExpiresMidway => {
+                exchange.start(&head, None);
+                exchange.write(&&text(number, 1000)[..])?;
+                self.expire();
+                exchange.write(&&text(number, 1000)[..])?;
+                Ok(())
             }
             Act::Large(length) => {
                 let body = text(number, length);
@@ -331,6 +377,12 @@ fn config() -> Config {
         high_water: 5_000,
         drain: 1_000,
         graceful_timeout: Duration::from_secs(1),
+        timeout: second,
+        raise: false,
+        slow_log: None,
+        stuck_threads: 0,
+        queue_timeout: second,
+        relief: None,
         observer: None,
     }
 }
@@ -341,7 +393,7 @@ fn write_script(chance: &mut Chance) -> (Vec<Asked>, Vec<u8>) {
     let mut bytes = Vec::new();
     let count = 1 + chance.below(8);
     for number in 0..count {
-        let act = match chance.below(24) {
+        let act = match chance.below(26) {
             0..=7 => Act::Whole,
             8..=10 => Act::Pieces(chance.below(30)),
             11..=12 => Act::Large(1 + chance.below(100_000)),
@@ -352,7 +404,9 @@ fn write_script(chance: &mut Chance) -> (Vec<Asked>, Vec<u8>) {
             18 => Act::Panics,
             19 => Act::Short,
             20..=21 => Act::Long,
-            22 => Act::Refused(400),
+            22 => Act::Expires,
+            23 => Act::ExpiresMidway,
+            24 => Act::Refused(400),
             _ => Act::Refused(413),
         };
         let method = if chance.one_in(6) { "HEAD" } else { "POST" };
@@ -431,13 +485,13 @@ fn play(seed: u64) {
     })));
     let mut config = config();
     config.streaming_uploads = chance.one_in(4);
-    let actor = Actor { script: script.clone(), called: Mutex::default() };
+    let call = Arc::new(Call::default());
+    let actor = Actor { script: script.clone(), called: Mutex::default(), call: Arc::clone(&call) };
     let draining = AtomicBool::new(false);
-    let gathering = Gathering::default();
     // Another thread may begin or cease to watch at any time, and send what was gathered meanwhile.
     let coin = Mutex::new(Chance(chance.next()));
     let watched = || !lock(&coin).one_in(8);
-    let mut workspace = Workspace::new(&config, &draining, &gathering, &watched);
+    let mut workspace = Workspace::new(&config, &draining, &call, &watched);
     let address = Address::Unix(None);
     let origin = Origin { peer: address.clone(), local: address, secure: false };
     let start = workspace.now;
@@ -451,7 +505,7 @@ fn play(seed: u64) {
         turns += 1;
         assert!(turns < 1_000_000, "the connection never ends");
         if lock(&coin).one_in(4) {
-            gathering.send();
+            call.gathering.send();
         }
         match connection.advance(&mut workspace) {
             Turn::Close => break,
@@ -475,8 +529,11 @@ fn play(seed: u64) {
     }
     drop(connection);
     let script_end = lock(&wire.0);
+    let expires = |asked: &Asked| matches!(asked.act, Act::Expires | Act::ExpiresMidway);
     let is_disturbed = script_end.reset
         || script_end.stalled
+        // Where the socket has no room at the deadline, the connection is broken off, with what waits of earlier answers.
+        || (script_end.server_aborted && script.iter().any(expires))
         // An unread rest over the drain limit ends the connection without notice.
         || script.iter().any(Asked::may_be_too_much_to_skip);
     let called = lock(&actor.called);
@@ -537,6 +594,7 @@ fn check(script: &[Asked], sent: &[u8], is_disturbed: bool) {
         let expected = match asked.act {
             Act::Refused(status) => status,
             Act::Fails | Act::Panics => 500,
+            Act::Expires => 504,
             _ => 200,
         };
         assert_eq!(status, expected, "{}", shown());
@@ -553,7 +611,8 @@ fn check(script: &[Asked], sent: &[u8], is_disturbed: bool) {
             Act::Short => (1000, text(asked.number, 999)),
             Act::Long => (1000, text(asked.number, 1000)),
             Act::Whole | Act::Unread | Act::Partly => (20, text(asked.number, 20)),
-            Act::Fails | Act::Panics | Act::Refused(_) => {
+            Act::ExpiresMidway => (usize::MAX, text(asked.number, 2000)),
+            Act::Fails | Act::Panics | Act::Expires | Act::Refused(_) => {
                 let length = field("Content-Length").expect("the server's").parse();
                 let length: usize = length.expect("digits");
                 (length, rest[..length.min(rest.len())].to_vec())
@@ -566,10 +625,15 @@ fn check(script: &[Asked], sent: &[u8], is_disturbed: bool) {
             rest = after;
             assert!(given.starts_with(&body), "{}", shown());
             if !is_whole {
-                assert!(asked.act == Act::FailsMidway || is_disturbed, "{}", shown());
+                let is_cut = matches!(asked.act, Act::FailsMidway | Act::ExpiresMidway);
+                assert!(is_cut || is_disturbed, "{}", shown());
                 return;
             }
-            assert!(asked.act != Act::FailsMidway, "a failure looks complete: {}", shown());
+            assert!(
+                !matches!(asked.act, Act::FailsMidway | Act::ExpiresMidway),
+                "a failure looks complete: {}",
+                shown()
+            );
             assert_eq!(body.len(), promised, "{}", shown());
         } else if let Some(length) = field("Content-Length") {
             assert_eq!(length.parse(), Ok(promised), "{}", shown());
@@ -577,7 +641,8 @@ fn check(script: &[Asked], sent: &[u8], is_disturbed: bool) {
             assert_eq!(rest[..there], given[..there], "{}", shown());
             rest = &rest[there..];
             if there < promised {
-                assert!(asked.act == Act::Short || is_disturbed, "{}", shown());
+                let is_cut = matches!(asked.act, Act::Short | Act::Expires);
+                assert!(is_cut || is_disturbed, "{}", shown());
                 assert!(rest.is_empty(), "nothing follows what is cut short: {}", shown());
                 return;
             }

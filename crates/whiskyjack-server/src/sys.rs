@@ -29,6 +29,29 @@ impl Watched {
             .then(|| Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32))
     }
 
+    /// What the kernel tells of it, for a log: `is waiting in the kernel (hrtimer_nanosleep)`.
+    pub(crate) fn describe(self) -> Option<String> {
+        let task = format!("/proc/self/task/{}", self.id.as_raw_nonzero());
+        let stat = std::fs::read_to_string(format!("{task}/stat")).ok()?;
+        let state = stat.rsplit_once(") ")?.1.chars().next()?;
+        let what = match state {
+            'R' => "is running".to_owned(),
+            'S' | 'D' => {
+                // "0" where the kernel does not say.
+                let place = std::fs::read_to_string(format!("{task}/wchan")).unwrap_or_default();
+                match place.trim() {
+                    "" | "0" => "is waiting in the kernel".to_owned(),
+                    place => format!("is waiting in the kernel ({place})"),
+                }
+            }
+            other => format!("is in state {other}"),
+        };
+        let used = self.cpu_time().map_or_else(String::new, |time| {
+            format!(" and has used {:.1} s of processor time since it began", time.as_secs_f64())
+        });
+        Some(what + &used)
+    }
+
     /// Whether the thread would run if there were a processor for it. Costs some microseconds.
     pub(crate) fn is_runnable(self) -> bool {
         let path = format!("/proc/self/task/{}/stat", self.id.as_raw_nonzero());
@@ -48,6 +71,10 @@ impl Watched {
     }
 
     pub(crate) fn cpu_time(self) -> Option<Duration> {
+        None
+    }
+
+    pub(crate) fn describe(self) -> Option<String> {
         None
     }
 

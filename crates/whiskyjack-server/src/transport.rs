@@ -2,6 +2,7 @@
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
+use rustix::net::connect_unspec;
 use socket2::{SockRef, Socket};
 use std::io::{self, IoSlice, Read};
 use std::mem::MaybeUninit;
@@ -24,6 +25,17 @@ pub(crate) enum Transport {
 pub(crate) enum Interest {
     Read,
     Write,
+}
+
+/// How far a peer has left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Departure {
+    /// not at all
+    None,
+    /// It sends nothing more; whether it still reads cannot be seen.
+    Ended,
+    /// The connection is broken.
+    Gone,
 }
 
 #[cfg(target_os = "linux")]
@@ -152,6 +164,24 @@ impl Transport {
         }
     }
 
+    /// Whether the peer has left, as far as the system knows. Never waits.
+    pub(crate) fn departure(&self) -> Departure {
+        #[cfg(test)]
+        if let Transport::Scripted(wire) = self {
+            return wire.departure();
+        }
+        const NOW: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let mut fds = [PollFd::new(self.socket(), PollFlags::IN)];
+        let broken = PollFlags::ERR | PollFlags::HUP;
+        if poll(&mut fds, Some(&NOW)).is_ok() && fds[0].revents().intersects(broken) {
+            Departure::Gone
+        } else if self.is_ended() {
+            Departure::Ended
+        } else {
+            Departure::None
+        }
+    }
+
     /// Says that nothing more will be sent, and leaves the other direction open.
     pub(crate) fn end_writing(&self) {
         #[cfg(test)]
@@ -171,6 +201,23 @@ impl Transport {
         if let Transport::Tcp(socket) = self {
             // Fails only where the peer is gone already.
             let _ = socket.set_linger(Some(Duration::ZERO));
+        }
+    }
+}
+
+impl Transport {
+    /// Ends both directions at once, without giving the descriptor up: nobody reads or writes on it any more. The peer gets a
+    /// reset where there is such a thing, so that it can't take what it got for a whole response.
+    pub(crate) fn break_off(&self) {
+        #[cfg(test)]
+        if let Transport::Scripted(wire) = self {
+            return wire.abort();
+        }
+        // Dissolving the association is what makes TCP send a reset while the descriptor stays.
+        let is_reset = matches!(self, Transport::Tcp(socket) if connect_unspec(socket).is_ok());
+        if !is_reset {
+            // Fails only where the peer is gone already.
+            let _ = self.socket().shutdown(Shutdown::Both);
         }
     }
 }

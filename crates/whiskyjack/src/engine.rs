@@ -1,6 +1,7 @@
 //! From the program's settings to what the server wants to know. The only room that knows both.
 
 use crate::settings::Settings;
+use crate::values::TimeoutAction;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::sync::Arc;
 use whiskyjack_proto::body::BodyLimits;
@@ -45,6 +46,15 @@ pub fn config(
         high_water: settings.high_water.length(),
         drain: settings.drain.bytes(),
         graceful_timeout: settings.graceful_timeout,
+        timeout: settings.timeout.0,
+        raise: settings.timeout_action == TimeoutAction::Raise,
+        slow_log: settings.slow_log.0,
+        stuck_threads: match settings.timeout_stuck_threads {
+            Some(count) => count.number(),
+            None => settings.threads.number().div_ceil(2),
+        },
+        queue_timeout: settings.queue_timeout.0,
+        relief: None,
         observer,
     }
 }
@@ -85,6 +95,7 @@ fn connections_within(descriptors: u64, connections: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     fn settings(name: &str, text: &str) -> Settings {
         let value = |setting: &crate::settings::Setting| match setting.name == name {
@@ -103,6 +114,18 @@ mod tests {
         assert_eq!(config.head.head, 65_536);
         assert_eq!(config.body.body, 1 << 30);
         assert_eq!(config.body_in_memory, 131_072);
+        assert_eq!(config.timeout, Some(Duration::from_secs(30)));
+        assert_eq!(config.queue_timeout, Some(Duration::from_secs(30)));
+        assert_eq!((config.raise, config.slow_log), (false, None));
+    }
+
+    #[test]
+    fn half_of_the_threads_are_enough_stuck_ones_where_nothing_is_said() {
+        let enough = |name, text| config(&settings(name, text), 1, None).stuck_threads;
+        assert_eq!(enough("", ""), 4);
+        assert_eq!(enough("threads", "1"), 1);
+        assert_eq!(enough("threads", "5"), 3);
+        assert_eq!(enough("timeout-stuck-threads", "0"), 0);
     }
 
     #[test]

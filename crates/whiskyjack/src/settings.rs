@@ -4,8 +4,8 @@
 use crate::sockets::Bind;
 use crate::spec::Spec;
 use crate::values::{
-    FieldText, Level, Output, Owner, Permissions, RootPath, Shape, Size, Timeout, Unbelieved,
-    Underscores, Value, Whole,
+    FieldText, Level, Output, Owner, Permissions, RootPath, Shape, Size, Timeout, TimeoutAction,
+    Unbelieved, Underscores, Value, Whole,
 };
 use std::path::PathBuf;
 use std::time::Duration;
@@ -190,6 +190,23 @@ settings! {
 
     /// How long a connection may idle between two requests; 0 closes it after each response.
     keep_alive: Duration = "65s", "keep-alive", "DURATION", Timeouts;
+
+    /// How long the application may take until it gives the first, or the next, piece of its response: then the client is answered
+    /// with 504, or cut off where the response had begun, and the log says what the thread is doing. 0 is for ever.
+    timeout: Timeout = "30s", "timeout" / 't', "DURATION", Timeouts;
+
+    /// What to do about the thread: only `log` what it is doing, or `raise` whiskyjack.RequestTimeout in it as well.
+    timeout_action: TimeoutAction = "log", "timeout-action", "ACTION", Timeouts;
+
+    /// Ask for a fresh process once so many threads are past their deadline and have not come back; half of them where nothing is said.
+    /// 0 is never.
+    timeout_stuck_threads: Option<Whole<0, 65_535>> = "", "timeout-stuck-threads", "COUNT", Timeouts;
+
+    /// Log what a request is doing that takes so long, once, without ending it; 0 is never.
+    slow_log: Timeout = "0", "slow-log", "DURATION", Timeouts;
+
+    /// How long a request may wait for a thread: then it is answered with 503. 0 is for ever.
+    queue_timeout: Timeout = "30s", "queue-timeout", "DURATION", Timeouts;
 
     /// How long the head of a request may take to come; 0 is for ever.
     head_timeout: Timeout = "15s", "head-timeout", "DURATION", Timeouts;

@@ -476,6 +476,16 @@ choice! {
     }
 }
 
+choice! {
+    /// What becomes of a thread whose request is past its deadline.
+    TimeoutAction {
+        /// what it is doing is logged
+        Log = "log",
+        /// an exception is raised in it as well
+        Raise = "raise",
+    }
+}
+
 impl Value for Trusted {
     fn parse(text: &str) -> Result<Self, String> {
         text.parse()

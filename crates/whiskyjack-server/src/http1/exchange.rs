@@ -1,6 +1,7 @@
 //! A request on an HTTP/1.1 connection and the response to it.
 
 use super::{Body, Cache, Connection, Next, Pace, Request, State, Workspace, defaults};
+use crate::call::{Expired, Times};
 use crate::exchange::{Application, Block, Exchange, Failure, Origin, Sent, Upload};
 use crate::input::Filled;
 use crate::output::Framed;
@@ -37,6 +38,15 @@ impl Connection {
             self.release(workspace);
         }
         let queued = workspace.now.saturating_duration_since(request.whole);
+        let times = Times { begun: request.begun, called: workspace.now, queued };
+        workspace.call.begin(
+            &self.transport,
+            &self.head,
+            &self.origin.peer,
+            times,
+            self.output.is_empty(),
+            workspace.config,
+        );
         let mut exchange = Http1Exchange {
             connection: self,
             workspace,
@@ -105,6 +115,13 @@ impl Http1Exchange<'_, '_> {
         else {
             return Err(Failure::Disconnected(io::ErrorKind::NotConnected.into()));
         };
+        if (!*sent || last)
+            && let Err(error) = self.workspace.call.claim(*status, last)
+        {
+            self.workspace.pending.clear();
+            self.response = Response::Broken { status: 0, bytes: 0 };
+            return Err(Failure::Disconnected(error));
+        }
         let whole = piece.bytes().len();
         let mut pending = mem::take(&mut self.workspace.pending);
         let mut after: &[u8] = &[];
@@ -144,6 +161,10 @@ impl Http1Exchange<'_, '_> {
         *bytes += length as u64;
         *sent = true;
         *ended |= last;
+        self.workspace.call.moved(*bytes);
+        if last && !self.connection.output.is_empty() {
+            self.workspace.call.hold();
+        }
         let (status, bytes) = (*status, *bytes);
         result.map_err(|error| {
             self.response = Response::Broken { status, bytes };
@@ -165,16 +186,33 @@ impl Http1Exchange<'_, '_> {
             && mem::take(invite)
             && self.connection.input.is_empty()
         {
-            self.connection.regain(self.workspace);
-            self.connection.output.send_bytes(&self.connection.transport, write::CONTINUE)?;
-            while !self.connection.output.flush(&self.connection.transport)? {
+            self.ahead(write::CONTINUE)?;
+            while !self.flush_ahead()? {
                 let timeout = self.workspace.config.write_timeout;
-                if !self.connection.transport.wait(Interest::Write, timeout)? {
+                let transport = &self.connection.transport;
+                if !self.workspace.call.wait(|| transport.wait(Interest::Write, timeout))? {
                     return Err(io::ErrorKind::TimedOut.into());
                 }
             }
         }
         Ok(())
+    }
+
+    /// Sends bytes ahead of the response.
+    fn ahead(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.workspace.call.ahead(|| {
+            self.connection.regain(self.workspace);
+            let Connection { output, transport, .. } = &mut *self.connection;
+            output.send_bytes(transport, bytes)?;
+            Ok(output.is_empty())
+        })
+    }
+
+    /// Sends what waits of them; `true` once nothing does.
+    fn flush_ahead(&mut self) -> io::Result<bool> {
+        let Connection { output, transport, .. } = &mut *self.connection;
+        self.workspace.call.ahead(|| output.flush(transport))?;
+        Ok(output.is_empty())
     }
 
     fn read_streaming(&mut self, into: &mut [u8]) -> io::Result<usize> {
@@ -232,7 +270,8 @@ impl Http1Exchange<'_, '_> {
                 }
                 Filled::Blocked => {
                     let timeout = self.workspace.config.body_timeout;
-                    if !self.connection.transport.wait(Interest::Read, timeout)? {
+                    let transport = &self.connection.transport;
+                    if !self.workspace.call.wait(|| transport.wait(Interest::Read, timeout))? {
                         let text = "the client stopped sending its request's body";
                         return Err(io::Error::new(io::ErrorKind::TimedOut, text));
                     }
@@ -256,6 +295,23 @@ impl Http1Exchange<'_, '_> {
             }
             Err(Failure::Application) => self.fail(),
         };
+        match self.workspace.call.end() {
+            None => {}
+            Some((expired, called)) => {
+                self.tell_of_return(called);
+                match expired {
+                    Expired::Late => {}
+                    // The monitor has answered and recorded it.
+                    Expired::Answered => {
+                        return self.connection.flushing(self.workspace, Next::Linger);
+                    }
+                    Expired::Aborted => {
+                        self.connection.forget_gathered(self.workspace);
+                        return State::Closed;
+                    }
+                }
+            }
+        }
         let (status, bytes) = match self.response {
             Response::None => (0, 0),
             Response::Begun { status, bytes, .. } | Response::Broken { status, bytes } => {
@@ -271,6 +327,17 @@ impl Http1Exchange<'_, '_> {
             self.queued,
         );
         self.connection.flushing(self.workspace, next)
+    }
+
+    /// The deadline has passed during the call, and now its thread is back.
+    fn tell_of_return(&self, called: Instant) {
+        let head = &self.connection.head;
+        log::warn!(
+            "{} {}: came back after {:.1} s, past its deadline; its thread is free again",
+            head.method().escape_ascii(),
+            head.target().escape_ascii(),
+            called.elapsed().as_secs_f64()
+        );
     }
 
     fn end(&mut self) -> Next {
@@ -335,6 +402,9 @@ impl Http1Exchange<'_, '_> {
     fn fail(&mut self) -> Next {
         match &mut self.response {
             Response::None | Response::Begun { sent: false, .. } => {
+                if self.workspace.call.claim(500, true).is_err() {
+                    return Next::Abort;
+                }
                 let asked = Asked::of(&self.connection.head, self.is_persistent());
                 let mut bytes = Vec::new();
                 let fields = defaults(self.workspace.config, &mut self.workspace.date);
@@ -405,6 +475,7 @@ impl Exchange for Http1Exchange<'_, '_> {
             return spool.read(into);
         }
         let result = self.read_streaming(into);
+        self.workspace.call.moved_in();
         if let (Err(_), Body::Streaming { failed, .. }) = (&result, &mut self.body) {
             *failed = true;
         }
@@ -431,9 +502,7 @@ impl Exchange for Http1Exchange<'_, '_> {
         }
         let mut bytes = Vec::new();
         write::interim_head(&mut bytes, head);
-        self.connection.regain(self.workspace);
-        let sent = self.connection.output.send_bytes(&self.connection.transport, &bytes);
-        sent.map_err(Failure::Disconnected)
+        self.ahead(&bytes).map_err(Failure::Disconnected)
     }
 
     fn start(&mut self, head: &ResponseHead, length: Option<u64>) {
@@ -475,9 +544,14 @@ impl Exchange for Http1Exchange<'_, '_> {
     }
 
     fn write_file(&mut self, file: OwnedFd, offset: u64, length: u64) -> Result<Sent, Failure> {
-        let Response::Begun { plan, bytes, excess, .. } = &mut self.response else {
+        let Response::Begun { plan, bytes, excess, status, .. } = &mut self.response else {
             return Err(Failure::Disconnected(io::ErrorKind::NotConnected.into()));
         };
+        if let Err(error) = self.workspace.call.claim(*status, false) {
+            self.workspace.pending.clear();
+            self.response = Response::Broken { status: 0, bytes: 0 };
+            return Err(Failure::Disconnected(error));
+        }
         let mut after: &[u8] = &[];
         let length = match plan.framing {
             ResponseFraming::None => 0,
@@ -508,6 +582,7 @@ impl Exchange for Http1Exchange<'_, '_> {
         if let Response::Begun { bytes, sent, .. } = &mut self.response {
             *bytes += length;
             *sent = true;
+            self.workspace.call.moved(*bytes);
         }
         if let Err(error) = result {
             if let Response::Begun { status, bytes, .. } = self.response {
@@ -534,7 +609,7 @@ impl Exchange for Http1Exchange<'_, '_> {
             let sent = output.sent_so_far();
             let until = pace.deadline(now, sent, config.write_timeout, config.write_rate);
             let timeout = until.map(|until| until.saturating_duration_since(now));
-            match transport.wait(Interest::Write, timeout) {
+            match self.workspace.call.wait(|| transport.wait(Interest::Write, timeout)) {
                 Ok(true) => {}
                 Ok(false) => {
                     let text = "the client does not take its response";
@@ -568,6 +643,8 @@ impl Exchange for Http1Exchange<'_, '_> {
     }
 
     fn is_disconnected(&mut self) -> bool {
-        self.connection.ending || self.connection.transport.is_ended()
+        self.connection.ending
+            || self.workspace.call.is_expired()
+            || self.connection.transport.is_ended()
     }
 }

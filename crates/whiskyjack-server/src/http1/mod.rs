@@ -15,17 +15,18 @@ mod pace;
 mod workspace;
 
 use self::pace::Pace;
-pub(crate) use self::workspace::Workspace;
-use self::workspace::defaults;
+pub(crate) use self::workspace::{Workspace, defaults};
 use crate::config::Record;
 use crate::exchange::Origin;
 use crate::input::{Filled, Input};
+use crate::lost::Lost;
 use crate::output::Output;
 use crate::spool::Spool;
-use crate::transport::{Interest, Transport};
+use crate::transport::{Departure, Interest, Transport};
 use std::any::Any;
 use std::io;
 use std::mem;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use whiskyjack_proto::body::Decoder;
 use whiskyjack_proto::connection::{Intent, intent};
@@ -51,7 +52,8 @@ pub(crate) enum Turn {
 /// One connection over one transport.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    transport: Transport,
+    /// shared with the monitor during a call
+    transport: Arc<Transport>,
     origin: Origin,
     input: Input,
     parser: HeadParser,
@@ -140,6 +142,10 @@ enum Step {
     Stop(State, Turn),
 }
 
+/// How long a request must have waited for a thread before a peer that has ended its side is taken for one that has left:
+/// from here, that looks the same.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// How long and how much a refused peer may go on sending before its connection is cut.
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 1 << 20;
@@ -157,7 +163,7 @@ impl Connection {
     /// A connection that was just accepted; its first head must be whole by `until`.
     pub(crate) fn new(transport: Transport, origin: Origin, until: Option<Instant>) -> Self {
         Connection {
-            transport,
+            transport: Arc::new(transport),
             origin,
             input: Input::default(),
             parser: HeadParser::default(),
@@ -216,6 +222,39 @@ impl Connection {
             | State::Lingering { .. }
             | State::Closed => State::Closed,
         };
+    }
+
+    /// Since when its request waits for a thread that may call the application.
+    pub(crate) fn waits_since(&self) -> Option<Instant> {
+        match &self.state {
+            State::Ready { request, .. } => Some(request.whole),
+            _ => None,
+        }
+    }
+
+    /// The request has waited for a thread: is it still worth one? If not, it has been answered or given up.
+    pub(crate) fn screen(&mut self, workspace: &mut Workspace<'_>) -> Option<Lost> {
+        let (begun, whole) = match &self.state {
+            State::Ready { request, .. } => (request.begun, request.whole),
+            _ => return None,
+        };
+        let waited = workspace.now.saturating_duration_since(whole);
+        if workspace.config.queue_timeout.is_some_and(|longest| waited >= longest) {
+            self.state = self.answer_at(workspace, 503, true, begun, waited);
+            return Some(Lost::Refused);
+        }
+        let is_gone = match self.transport.departure() {
+            Departure::None => false,
+            // It may have said all it has to say, and wait for the answer.
+            Departure::Ended => waited >= PATIENCE,
+            Departure::Gone => true,
+        };
+        if !is_gone {
+            return None;
+        }
+        self.record(workspace, true, 0, 0, begun, waited);
+        self.state = State::Closed;
+        Some(Lost::Gone)
     }
 
     /// Goes on as far as it can without waiting and without the application.
@@ -327,7 +366,9 @@ impl Connection {
             && !workspace.is_draining()
             && (limit == 0 || self.served < limit)
             && !config.keep_alive.is_zero();
-        let request = Request { intent, persistent, begun: workspace.now, whole: workspace.now };
+        // What was found to be there has waited since, while the thread that found it was busy with others.
+        let found = workspace.found;
+        let request = Request { intent, persistent, begun: found, whole: found };
         if intent.framing == RequestFraming::Empty {
             return State::Ready { request, body: Body::Collected(Spool::new()) };
         }
@@ -374,7 +415,7 @@ impl Connection {
                 }
                 self.input.consume(step.consumed);
                 if step.done {
-                    request.whole = workspace.now;
+                    request.whole = workspace.found;
                     let body = Body::Collected(spool);
                     return Ok(Step::On(State::Ready { request, body }));
                 }
@@ -561,12 +602,24 @@ impl Connection {
 
     /// Answers in the application's place and ends the connection.
     fn answer(&mut self, workspace: &mut Workspace<'_>, status: u16, head_read: bool) -> State {
+        self.answer_at(workspace, status, head_read, workspace.now, Duration::ZERO)
+    }
+
+    /// The same for a request that has a history.
+    fn answer_at(
+        &mut self,
+        workspace: &mut Workspace<'_>,
+        status: u16,
+        head_read: bool,
+        begun: Instant,
+        queued: Duration,
+    ) -> State {
         let head_only = head_read && self.head.method() == b"HEAD";
         let asked = Asked { version: self.head.version(), head_only, persistent: false };
         let mut bytes = Vec::new();
         let fields = defaults(workspace.config, &mut workspace.date);
         let body = write::refusal(&mut bytes, status, asked, fields) as u64;
-        self.record(workspace, head_read, status, body, workspace.now, Duration::ZERO);
+        self.record(workspace, head_read, status, body, begun, queued);
         self.regain(workspace);
         match self.output.send_bytes(&self.transport, &bytes) {
             Ok(()) => self.flushing(workspace, Next::Linger),

@@ -1,5 +1,6 @@
 //! What a thread brings along to work on connections. Knows none of them.
 
+use crate::call::Call;
 use crate::config::Config;
 use crate::gathering::Gathering;
 use crate::input::Spare;
@@ -13,8 +14,12 @@ use whiskyjack_proto::write::Defaults;
 /// What a thread brings along to work on connections.
 pub(crate) struct Workspace<'a> {
     pub(crate) config: &'a Config,
+    /// how others see this thread's calls of the application
+    pub(crate) call: &'a Call,
     /// when this turn began
     pub(crate) now: Instant,
+    /// when the connection was found to have what this turn reads of it
+    pub(crate) found: Instant,
     /// the server takes nothing new: each response is its connection's last
     draining: &'a AtomicBool,
     /// where the thread gathers responses to pipelined requests, and who has to send them in its place
@@ -35,14 +40,17 @@ impl<'a> Workspace<'a> {
     pub(crate) fn new(
         config: &'a Config,
         draining: &'a AtomicBool,
-        gathering: &'a Gathering,
+        call: &'a Call,
         watched: &'a (dyn Fn() -> bool + Sync),
     ) -> Workspace<'a> {
+        let now = Instant::now();
         Workspace {
             config,
-            now: Instant::now(),
+            call,
+            now,
+            found: now,
             draining,
-            gathering,
+            gathering: &call.gathering,
             watched,
             gathered: false,
             spare: Spare::default(),
@@ -67,7 +75,7 @@ impl<'a> Workspace<'a> {
 }
 
 /// The fields that the server adds to a response, as of now.
-pub(super) fn defaults<'a>(config: &'a Config, date: &'a mut DateCache) -> Defaults<'a> {
+pub(crate) fn defaults<'a>(config: &'a Config, date: &'a mut DateCache) -> Defaults<'a> {
     // A clock before 1970 is a broken clock; a wrong Date is better than no answer.
     let second = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     Defaults { date: date.at(second), server: config.server_name.as_deref().map(str::as_bytes) }

@@ -1,19 +1,22 @@
 //! Starts servers and speaks with them. The only place in these tests that opens sockets.
 
+// Each file of tests uses a part of it.
+#![allow(dead_code)]
+
 use socket2::{Domain, SockRef, Socket, Type};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use whiskyjack_proto::body::BodyLimits;
 use whiskyjack_proto::head::ResponseHead;
 use whiskyjack_proto::parse::HeadLimits;
 use whiskyjack_server::config::Config;
 use whiskyjack_server::exchange::{Address, Application, Exchange, Failure};
 use whiskyjack_server::listener::Listener;
-use whiskyjack_server::server::{Ended, Handle, Server};
+use whiskyjack_server::server::{Counts, Ended, Handle, Server};
 
 /// A test fails, rather than hangs, after this long.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -38,6 +41,12 @@ pub fn config(threads: usize) -> Config {
         high_water: 1 << 20,
         drain: 64 << 10,
         graceful_timeout: PATIENCE,
+        timeout: None,
+        raise: false,
+        slow_log: None,
+        stuck_threads: 0,
+        queue_timeout: None,
+        relief: None,
         observer: None,
     }
 }
@@ -74,6 +83,15 @@ impl Running {
         let mut peer = self.connect();
         peer.send(format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n"));
         peer.response()
+    }
+
+    /// Waits until the counts are as they should be.
+    pub fn until(&self, are_right: impl Fn(Counts) -> bool) {
+        let until = Instant::now() + PATIENCE;
+        while !are_right(self.handle.counts()) {
+            assert!(Instant::now() < until, "{:?}", self.handle.counts());
+            std::thread::yield_now();
+        }
     }
 
     pub fn drain(mut self) -> Ended {
@@ -185,6 +203,12 @@ impl Peer {
             }
         }
         Response { status, head, body }
+    }
+
+    /// Reads to the end; whether the server has ended a chunked response, or at least not broken the connection.
+    pub fn is_ended_well(&mut self) -> bool {
+        let mut rest = std::mem::take(&mut self.unread);
+        self.stream.read_to_end(&mut rest).is_ok() && rest.ends_with(b"\r\n0\r\n\r\n")
     }
 
     /// All that comes until the server ends the connection.

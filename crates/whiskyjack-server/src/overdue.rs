@@ -1,0 +1,189 @@
+//! Looks over all calls, now and then, for those that take too long, and ends their requests in the application's place.
+//! Runs on the monitor's thread: never waits, writes no log and asks the application nothing. `witness` does.
+
+use crate::call::{self, Expired, Progress};
+use crate::config::{Config, Record};
+use crate::http1::defaults;
+use crate::pool::{Inside, Pool};
+use crate::witness::{Late, What};
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant, SystemTime};
+use whiskyjack_proto::date::DateCache;
+use whiskyjack_proto::head::RequestHead;
+use whiskyjack_proto::write::{self, Asked};
+
+/// What is remembered of the calls from one look to the next.
+#[derive(Debug)]
+pub(crate) struct Overdue {
+    /// one for each application thread
+    watches: Vec<Option<Watch>>,
+    every: Duration,
+    next: Instant,
+    date: DateCache,
+    /// another process was asked for
+    is_relief_asked: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Watch {
+    number: u64,
+    moves: u64,
+    /// when bytes have last moved, as far as we know
+    since: Instant,
+    is_slow_told: bool,
+}
+
+impl Watch {
+    fn new(progress: Progress) -> Watch {
+        Watch {
+            number: progress.number,
+            moves: progress.moves,
+            since: progress.called,
+            is_slow_told: false,
+        }
+    }
+
+    /// Whether the application has moved nothing for as long as it may. What it waits for its peer is not its time.
+    fn is_due(&mut self, progress: Progress, now: Instant) -> bool {
+        if self.moves != progress.moves || progress.waits {
+            self.moves = progress.moves;
+            self.since = now;
+        }
+        progress.limit.is_some_and(|limit| now.saturating_duration_since(self.since) >= limit)
+    }
+}
+
+/// The coarsest and the finest look. One look at eight calls costs about a microsecond.
+const COARSE: Duration = Duration::from_millis(100);
+const FINE: Duration = Duration::from_millis(5);
+
+impl Overdue {
+    pub(crate) fn new(config: &Config) -> Overdue {
+        let shortest = [config.timeout, config.slow_log].into_iter().flatten().min();
+        Overdue {
+            watches: vec![None; config.threads.max(1)],
+            every: shortest.map_or(COARSE, |shortest| (shortest / 20).clamp(FINE, COARSE)),
+            next: Instant::now(),
+            date: DateCache::default(),
+            is_relief_asked: false,
+        }
+    }
+
+    /// How long the monitor may sleep while calls are under way.
+    pub(crate) fn every(&self) -> Duration {
+        self.every
+    }
+
+    /// Looks, if it is time.
+    pub(crate) fn look(&mut self, pool: &Pool) {
+        let now = Instant::now();
+        if now < self.next {
+            return;
+        }
+        self.next = now + self.every;
+        let mut stuck = 0;
+        for member in 0..self.watches.len() {
+            stuck += usize::from(self.look_at(pool, member, now));
+        }
+        pool.stuck.store(stuck, Ordering::Relaxed);
+        let enough = pool.config.stuck_threads;
+        if enough > 0 && stuck >= enough && !self.is_relief_asked {
+            self.is_relief_asked = true;
+            pool.witness.relief(stuck, self.watches.len());
+        }
+    }
+
+    /// Looks at one thread's call; whether it is past its deadline.
+    fn look_at(&mut self, pool: &Pool, member: usize, now: Instant) -> bool {
+        let thread = &pool.members[member];
+        if !matches!(thread.inside(), Inside::Call(_)) {
+            return false;
+        }
+        let Some(progress) = thread.call.progress() else { return false };
+        let watch = &mut self.watches[member];
+        let watch = match watch {
+            Some(watch) if watch.number == progress.number => watch,
+            _ => watch.insert(Watch::new(progress)),
+        };
+        if progress.expired {
+            return true;
+        }
+        let is_due = watch.is_due(progress, now);
+        let ran = now.saturating_duration_since(progress.called);
+        if pool.config.slow_log.is_some_and(|slow| ran >= slow) && !watch.is_slow_told {
+            watch.is_slow_told = true;
+            if let Some(asked) = thread.call.asked(progress.number) {
+                pool.witness.late(Late::new(member, progress.number, asked, ran, What::Slow));
+            }
+        }
+        is_due && self.expire(pool, member, progress, ran)
+    }
+
+    fn expire(&mut self, pool: &Pool, member: usize, progress: Progress, ran: Duration) -> bool {
+        let date = &mut self.date;
+        let page = |head: &RequestHead| {
+            let mut page = Vec::with_capacity(256);
+            let asked = Asked::of(head, false);
+            let body = write::refusal(&mut page, 504, asked, defaults(&pool.config, date));
+            (page, body as u64)
+        };
+        let Some(expiry) = pool.members[member].call.expire(progress, page) else { return false };
+        pool.expired.fetch_add(1, Ordering::Relaxed);
+        if expiry.what != Expired::Late {
+            record(&pool.config, &expiry.asked, expiry.status, expiry.bytes);
+        }
+        let what = What::Expired(expiry.what);
+        pool.witness.late(Late::new(member, progress.number, expiry.asked, ran, what));
+        true
+    }
+}
+
+fn record(config: &Config, asked: &call::Asked, status: u16, bytes: u64) {
+    let Some(observer) = &config.observer else { return };
+    let duration = asked.times.begun.elapsed();
+    let now = SystemTime::now();
+    observer.finished(&Record {
+        peer: &asked.peer,
+        head: Some(&asked.head),
+        status,
+        bytes,
+        started: now.checked_sub(duration).unwrap_or(now),
+        duration,
+        queued: asked.times.queued,
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(30);
+
+    fn progress(called: Instant) -> Progress {
+        Progress { number: 1, called, limit: Some(LIMIT), moves: 0, waits: false, expired: false }
+    }
+
+    #[test]
+    fn a_call_is_due_once_its_time_is_over() {
+        let called = Instant::now();
+        let progress = progress(called);
+        let mut watch = Watch::new(progress);
+        assert!(!watch.is_due(progress, called + LIMIT - Duration::from_millis(1)));
+        assert!(watch.is_due(progress, called + LIMIT));
+        assert!(!watch.is_due(Progress { limit: None, ..progress }, called + 100 * LIMIT));
+    }
+
+    #[test]
+    fn each_piece_and_each_wait_for_the_peer_restarts_the_clock() {
+        let called = Instant::now();
+        let mut progress = progress(called);
+        let mut watch = Watch::new(progress);
+        progress.moves = 1;
+        assert!(!watch.is_due(progress, called + LIMIT));
+        progress.waits = true;
+        assert!(!watch.is_due(progress, called + 3 * LIMIT));
+        progress.waits = false;
+        assert!(!watch.is_due(progress, called + 4 * LIMIT - Duration::from_millis(1)));
+        assert!(watch.is_due(progress, called + 4 * LIMIT));
+    }
+}
