@@ -52,6 +52,7 @@ def test_functions_take_the_parameters_of_the_stub(stub: str) -> None:
             assert list(inspect.signature(getattr(MODULES[stub], name)).parameters) == parameters, name
 
 
-def test_the_package_exports_its_version_alone() -> None:
-    assert whiskyjack.__all__ == ["__version__"]
+def test_the_package_exports_its_version_and_the_exception_that_it_raises() -> None:
+    assert whiskyjack.__all__ == ["RequestTimeout", "__version__"]
+    assert whiskyjack.RequestTimeout is _whiskyjack.RequestTimeout
     assert whiskyjack.__version__ == _whiskyjack.__version__

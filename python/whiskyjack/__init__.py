@@ -1,5 +1,5 @@
 """Whiskyjack, a WSGI server written in Rust."""
 
-from whiskyjack._whiskyjack import __version__
+from whiskyjack._whiskyjack import RequestTimeout, __version__
 
-__all__ = ["__version__"]
+__all__ = ["RequestTimeout", "__version__"]

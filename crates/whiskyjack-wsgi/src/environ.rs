@@ -8,12 +8,15 @@ use crate::names::{Known, Names, Role, cgi_name};
 use crate::percent;
 use crate::raw::{insert, latin1};
 use memchr::memchr;
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyFloat, PyString};
 use pyo3::{PyTypeInfo, intern};
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 use whiskyjack_proto::head::{RequestHead, Version};
+use whiskyjack_server::call;
 use whiskyjack_server::exchange::{Address, Exchange, Origin, Upload};
 
 /// What becomes of fields whose name has a `_`: in the environ they can't be told from those with a `-`.
@@ -135,6 +138,27 @@ pub(crate) struct Shown<'a> {
     pub(crate) server_software: &'a str,
 }
 
+/// Gives the request that this thread answers so many seconds from now on until the next piece of its response; `None` or 0 are for ever.
+#[pyfunction]
+#[pyo3(signature = (seconds, /))]
+fn timeout(seconds: Option<f64>) -> PyResult<()> {
+    let limit = match seconds {
+        None => None,
+        Some(seconds) => {
+            let limit = Duration::try_from_secs_f64(seconds).map_err(|_| {
+                PyValueError::new_err(format!("a timeout must be 0 or more seconds, not {seconds}"))
+            })?;
+            (!limit.is_zero()).then_some(limit)
+        }
+    };
+    match call::set_limit(limit) {
+        true => Ok(()),
+        false => Err(PyRuntimeError::new_err(
+            "whiskyjack.timeout() was called on a thread that answers no request; call it on the one that the server called the application on",
+        )),
+    }
+}
+
 impl Constants {
     pub(crate) fn new(py: Python<'_>, shown: Shown<'_>) -> PyResult<Constants> {
         let mut root = shown.root_path.trim_end_matches('/').as_bytes().to_vec();
@@ -163,6 +187,7 @@ impl Constants {
         dict.set_item(intern!(py, "wsgi.early_hints"), py.None())?;
         dict.set_item(intern!(py, "whiskyjack.client_disconnected"), py.None())?;
         dict.set_item(intern!(py, "whiskyjack.queue_time"), 0.0)?;
+        dict.set_item(intern!(py, "whiskyjack.timeout"), wrap_pyfunction!(timeout, py)?)?;
         for (key, value) in shown.extra {
             dict.set_item(PyString::intern(py, key), value)?;
         }

@@ -48,7 +48,7 @@ pub(crate) fn write_error(failure: &Failure) -> PyErr {
     match failure {
         Failure::Disconnected(error) if error.kind() == TimedOut => PyTimeoutError::new_err((
             number(error),
-            format!("the client took no response bytes for too long: {error}"),
+            format!("the response could not be sent in time: {error}"),
         )),
         Failure::Disconnected(error) => ClientDisconnected::new_err((
             number(error),

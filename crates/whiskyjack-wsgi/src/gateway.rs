@@ -13,6 +13,7 @@ use crate::file_wrapper::FileWrapper;
 use crate::forwarded::{Trusted, Untrusted};
 use crate::lease::{Draft, Lease};
 use crate::raw;
+use crate::seat::{self, RequestTimeout};
 use crate::start_response::{StartResponse, send, send_last, type_name, wait_writable};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -165,7 +166,17 @@ impl Gateway {
         draft.settle();
         draft.write = Some(write);
         let (outcome, draft) = lease.lend(py, exchange, draft, || {
-            Call { py, lease }.run(self.application.bind(py), environ, start_response)
+            let call = Call { py, lease };
+            let run = || call.run(self.application.bind(py), environ, start_response);
+            match seat::open(py, run) {
+                // Who was interrupted has been told of already, with what it was doing.
+                (Err(Trouble::Raised(error)), true)
+                    if error.is_instance_of::<RequestTimeout>(py) =>
+                {
+                    Err(Trouble::Unsent(Failure::Application))
+                }
+                (outcome, _) => outcome,
+            }
         });
         let mut draft = draft.unwrap_or_default();
         let outcome = outcome.or_else(|trouble| report(py, exchange, &mut draft, trouble));
@@ -181,11 +192,27 @@ impl Application for Gateway {
     }
 
     fn thread(&self, life: &mut dyn FnMut()) {
-        Python::attach(|_| life());
+        Python::attach(|py| seat::take(py, life));
     }
 
     fn wait(&self, wait: &mut dyn FnMut()) {
         Python::attach(|py| raw::detached(py, wait));
+    }
+
+    fn identity(&self) -> u64 {
+        Python::attach(seat::identity)
+    }
+
+    fn stack(&self, identity: u64, is_current: &dyn Fn() -> bool) -> Option<String> {
+        let stack = Python::attach(|py| seat::stack(py, identity, is_current));
+        stack.unwrap_or_else(|error| {
+            log::error!("cannot see what a thread is doing: {error}");
+            None
+        })
+    }
+
+    fn interrupt(&self, identity: u64, is_current: &dyn Fn() -> bool) -> bool {
+        Python::attach(|py| seat::interrupt(py, identity, is_current))
     }
 }
 

@@ -41,6 +41,7 @@ mod lease;
 mod names;
 mod percent;
 mod raw;
+mod seat;
 mod start_response;
 
 pub use environ::HeaderMap;
@@ -48,3 +49,4 @@ pub use error::ClientDisconnected;
 pub use file_wrapper::FileWrapper;
 pub use forwarded::{Network, Trusted, Untrusted};
 pub use gateway::{Gateway, Options};
+pub use seat::RequestTimeout;

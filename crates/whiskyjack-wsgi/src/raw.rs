@@ -4,7 +4,8 @@ use pyo3::buffer::PyBuffer;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::string::PyStringData;
-use pyo3::types::{PyDict, PyString};
+use pyo3::types::{PyDict, PyString, PyType};
+use std::ffi::c_long;
 use std::fs::File;
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -77,6 +78,20 @@ pub(crate) fn write_front(_: Python<'_>, buffer: &PyBuffer<u8>, bytes: &[u8]) ->
     // memory, and `bytes`, which Python can't write to, is no part of it. What other threads do to it is the application's care.
     unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), memory.cast::<u8>().as_ptr(), count) };
     count
+}
+
+/// Raises an exception of this type, without arguments, in the thread with this number, wherever it runs Python code next. False if
+/// there is no such thread.
+pub(crate) fn raise_in(exception: &Bound<'_, PyType>, thread: u64) -> bool {
+    // SAFETY: we are attached, which the exception proves; the call takes a reference of its own to it. It looks the number up itself.
+    // The number is an unsigned long, which PyO3 has with a sign.
+    unsafe { ffi::PyThreadState_SetAsyncExc(thread as c_long, exception.as_ptr()) > 0 }
+}
+
+/// Takes back what [`raise_in`] has raised there and has not come out yet.
+pub(crate) fn take_back(_: Python<'_>, thread: u64) {
+    // SAFETY: we are attached; null is what the call documents for this.
+    unsafe { ffi::PyThreadState_SetAsyncExc(thread as c_long, ptr::null_mut()) };
 }
 
 /// Runs something that may wait, detached from Python.

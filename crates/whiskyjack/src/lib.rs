@@ -36,6 +36,8 @@ mod _whiskyjack {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        let request_timeout = module.py().get_type::<whiskyjack_wsgi::RequestTimeout>();
+        module.add("RequestTimeout", request_timeout)?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }

@@ -1,0 +1,181 @@
+//! A thread of the server as others see it through Python: what it is doing, and the exception that ends it.
+//!
+//! An exception that one thread raises in another comes out wherever that one runs Python code next. So that it never hits a later
+//! request, it is raised only while the seat is open, which is while the application's code runs; and whoever closes the seat takes
+//! back what has not come out yet:
+//!
+//! ```text
+//! Closed ─open─▶ Open ─pin─▶ Pinned ─raise─▶ Raised
+//!    ▲            │            │ │              │
+//!    └────────────┴── close ───┼─┴──────────────┘
+//!                  (waits while Pinned)
+//! ```
+
+use crate::raw;
+use pyo3::prelude::*;
+use pyo3::types::{PyList, PyString};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+mod exception {
+    #![allow(missing_docs)]
+    pyo3::create_exception!(
+        whiskyjack,
+        RequestTimeout,
+        pyo3::exceptions::PyBaseException,
+        "Raised in a thread whose request is past its deadline, where --timeout-action is raise. Not an Exception, so that code \
+         which goes on after any error does not go on after this one."
+    );
+}
+pub use exception::RequestTimeout;
+
+/// One thread's place.
+#[derive(Debug, Default)]
+pub(crate) struct Seat {
+    state: AtomicU8,
+    /// Python frames below the server's own, which are not the application's
+    below: usize,
+}
+
+const CLOSED: u8 = 0;
+const OPEN: u8 = 1;
+const PINNED: u8 = 2;
+const RAISED: u8 = 3;
+
+/// The seats of all server threads, by Python's number of the thread. Held for a few lines.
+static SEATS: Mutex<BTreeMap<u64, Arc<Seat>>> = Mutex::new(BTreeMap::new());
+
+thread_local! {
+    static OWN: std::cell::RefCell<Option<Arc<Seat>>> = const { std::cell::RefCell::new(None) };
+}
+
+fn seats() -> std::sync::MutexGuard<'static, BTreeMap<u64, Arc<Seat>>> {
+    SEATS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Python's number of the calling thread; 0 where it can't be had.
+pub(crate) fn identity(py: Python<'_>) -> u64 {
+    let number = || py.import("_thread")?.call_method0("get_ident")?.extract();
+    number().unwrap_or(0)
+}
+
+/// Gives the calling thread a seat while `life` runs.
+pub(crate) fn take(py: Python<'_>, life: &mut dyn FnMut()) {
+    struct Leave(u64);
+    impl Drop for Leave {
+        fn drop(&mut self) {
+            seats().remove(&self.0);
+            OWN.set(None);
+        }
+    }
+    let number = identity(py);
+    let below = frames(py, number).map_or(0, |frames| frames.len());
+    let seat = Arc::new(Seat { below, ..Seat::default() });
+    seats().insert(number, Arc::clone(&seat));
+    OWN.set(Some(seat));
+    let _leave = Leave(number);
+    life();
+}
+
+/// Runs the application's code, in which the thread may be interrupted. Says whether it was.
+pub(crate) fn open<R>(py: Python<'_>, code: impl FnOnce() -> R) -> (R, bool) {
+    /// Closes the seat also where the code unwinds.
+    struct Close<'a, 'py>(Option<&'a Seat>, Python<'py>);
+    impl Close<'_, '_> {
+        fn close(&mut self) -> bool {
+            self.0.take().is_some_and(|seat| seat.close(self.1))
+        }
+    }
+    impl Drop for Close<'_, '_> {
+        fn drop(&mut self) {
+            self.close();
+        }
+    }
+    let seat = OWN.with_borrow(Option::clone);
+    if let Some(seat) = &seat {
+        seat.state.store(OPEN, Ordering::Release);
+    }
+    let mut guard = Close(seat.as_deref(), py);
+    let result = code();
+    let is_interrupted = guard.close();
+    (result, is_interrupted)
+}
+
+impl Seat {
+    fn close(&self, py: Python<'_>) -> bool {
+        loop {
+            match self.state.compare_exchange(OPEN, CLOSED, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) | Err(CLOSED) => return false,
+                Err(RAISED) => {
+                    // It may still be on its way.
+                    raw::take_back(py, identity(py));
+                    self.state.store(CLOSED, Ordering::Release);
+                    return true;
+                }
+                // Without a GIL the other thread is at it this moment, and may need us to be detached.
+                Err(_) => py.detach(std::thread::yield_now),
+            }
+        }
+    }
+}
+
+/// Raises [`RequestTimeout`] in the call that the thread is inside of, if that is the one that `is_current` knows.
+pub(crate) fn interrupt(py: Python<'_>, number: u64, is_current: &dyn Fn() -> bool) -> bool {
+    let Some(seat) = seats().get(&number).cloned() else { return false };
+    let pinned =
+        seat.state.compare_exchange(OPEN, PINNED, Ordering::AcqRel, Ordering::Acquire).is_ok();
+    if !pinned {
+        return false;
+    }
+    // From here on the thread can't end its call.
+    let is_raised = is_current() && raw::raise_in(&py.get_type::<RequestTimeout>(), number);
+    seat.state.store(if is_raised { RAISED } else { OPEN }, Ordering::Release);
+    is_raised
+}
+
+/// What the thread is doing, the innermost last, as a traceback shows it. `None` if it runs no Python code of the application's,
+/// or another call's.
+pub(crate) fn stack(
+    py: Python<'_>,
+    number: u64,
+    is_current: &dyn Fn() -> bool,
+) -> PyResult<Option<String>> {
+    let below = seats().get(&number).map_or(0, |seat| seat.below);
+    let mut frames = frames(py, number)?;
+    // With a GIL the thread has not run since the frames were read: this holds for them.
+    if !is_current() {
+        return Ok(None);
+    }
+    frames.truncate(frames.len().saturating_sub(below));
+    if frames.is_empty() {
+        return Ok(None);
+    }
+    frames.reverse();
+    let summary = py.import("traceback")?.getattr("StackSummary")?;
+    let lines = summary.call_method1("from_list", (PyList::new(py, frames)?,))?;
+    let lines = lines.call_method0("format")?;
+    let text: String = PyString::new(py, "").call_method1("join", (lines,))?.extract()?;
+    Ok(Some(text.trim_end().to_owned()))
+}
+
+/// File, line, function and no source yet.
+type Frame = (String, Option<u32>, String, Option<String>);
+
+/// The frames of a thread, the innermost first. Reads attributes alone: no Python code runs, so that none of them moves meanwhile.
+fn frames(py: Python<'_>, number: u64) -> PyResult<Vec<Frame>> {
+    let all = py.import("sys")?.call_method0("_current_frames")?;
+    let mut frames = Vec::new();
+    let mut next = all.call_method1("get", (number,))?;
+    while !next.is_none() {
+        let code = next.getattr("f_code")?;
+        frames.push((
+            code.getattr("co_filename")?.extract()?,
+            next.getattr("f_lineno")?.extract()?,
+            code.getattr("co_qualname")?.extract()?,
+            None,
+        ));
+        next = next.getattr("f_back")?;
+    }
+    Ok(frames)
+}
