@@ -426,14 +426,15 @@ VARIABLES: dict[bytes, bytes] = {
     b"REMOTE_USER": "é".encode(),
     b"OTHER": "é".encode(),
     b"HTTPS": b"on",
+    "HTTP_É".encode(): "é".encode(),
+    b"HTTP_\xff": b"\xff",
 }
 PROGRAM = """
-import json, sys
+import sys
 from {package}.handlers import CGIHandler, IISCGIHandler, read_environ
 cgi, iis = CGIHandler(), IISCGIHandler()
 iis.setup_environ(); cgi.setup_environ()
-names = {names!r}
-print(ascii([[environ[name] for name in names] for environ in (read_environ(), cgi.environ, iis.environ, cgi.base_env)]
+print(ascii([sorted(item for item in environ.items() if type(item[1]) is str) for environ in (read_environ(), cgi.environ, iis.environ, cgi.base_env)]
     + [cgi.environ['wsgi.run_once'], cgi.environ['wsgi.multiprocess'], cgi.environ['wsgi.multithread']]
     + [cgi.environ['wsgi.url_scheme'], cgi.os_environ]))
 """
@@ -446,10 +447,9 @@ def test_cgi_variables_are_transcoded_as_by_the_original(locale: str, mode: str,
     variables = {**VARIABLES, b"LC_ALL": locale.encode(), b"PYTHONUTF8": mode.encode(), b"PYTHONCOERCECLOCALE": b"0"}
     if path is not None:
         variables[b"PATH_INFO"] = path
-    names = [name.decode() for name in VARIABLES]
     told = []
     for package in ("whiskyjack.wsgiref", "wsgiref"):
-        program = PROGRAM.format(package=package, names=names)
+        program = PROGRAM.format(package=package)
         command = [sys.executable, "-c", program]
         ended = subprocess.run(command, env=variables, capture_output=True, check=False)
         assert ended.returncode == 0, ended.stderr

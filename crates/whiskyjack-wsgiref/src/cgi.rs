@@ -16,7 +16,7 @@ pub fn read_environ(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let variables = py.import("os")?.getattr("environ")?.call_method0("items")?;
     for item in variables.try_iter()? {
         let (name, mut value) = native::pair(&item?)?;
-        if is_of_request(&name) {
+        if is_of_request(&name)? {
             let arguments = (&encoding, intern!(py, "surrogateescape"));
             let bytes = value.call_method1(intern!(py, "encode"), arguments)?;
             value = bytes.call_method1(intern!(py, "decode"), (intern!(py, "iso-8859-1"),))?;
@@ -40,15 +40,16 @@ const OF_REQUEST: [&str; 10] = [
     "REMOTE_IDENT",
 ];
 
-fn is_of_request(name: &Bound<'_, PyAny>) -> bool {
-    native::ascii(name).is_some_and(|name| {
-        // Apache repeats the prefix with each internal redirection.
-        let mut name = name;
-        while let Some(rest) = name.strip_prefix("REDIRECT_") {
-            name = rest;
-        }
-        OF_REQUEST.contains(&name) || name.starts_with("HTTP_") || name.starts_with("SSL_")
-    })
+fn is_of_request(name: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let name = native::encoded(name.cast::<PyString>()?)?;
+    // Apache repeats the prefix with each internal redirection.
+    let mut name = &name[..];
+    while let Some(rest) = name.strip_prefix(b"REDIRECT_") {
+        name = rest;
+    }
+    Ok(name.starts_with(b"HTTP_")
+        || name.starts_with(b"SSL_")
+        || OF_REQUEST.iter().any(|known| known.as_bytes() == name))
 }
 
 /// Takes off PATH_INFO the SCRIPT_NAME that IIS puts before it.

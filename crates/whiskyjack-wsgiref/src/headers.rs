@@ -7,12 +7,15 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 use pyo3::{PyTypeInfo, intern};
+use std::mem;
+use std::sync::{Mutex, PoisonError};
 
 /// Manage a collection of HTTP response headers: a mapping whose names have no case, over a list of (name, value) tuples.
-#[pyclass(subclass, dict, weakref, module = "whiskyjack.wsgiref.headers")]
+#[pyclass(frozen, subclass, dict, weakref, module = "whiskyjack.wsgiref.headers")]
 #[derive(Debug)]
 pub struct Headers {
-    list: Py<PyList>,
+    // Guards which list it is; held for a look alone.
+    list: Mutex<Py<PyList>>,
 }
 
 #[pymethods]
@@ -25,7 +28,7 @@ impl Headers {
         _args: &Bound<'_, PyTuple>,
         _kwargs: Option<&Bound<'_, PyDict>>,
     ) -> Headers {
-        Headers { list: PyList::empty(py).unbind() }
+        Headers { list: Mutex::new(PyList::empty(py).unbind()) }
     }
 
     #[pyo3(signature = (headers=None))]
@@ -37,7 +40,7 @@ impl Headers {
                 .map_err(|_| PyTypeError::new_err("Headers must be a list of name/value tuples"))?,
             None => PyList::empty(py),
         };
-        slf.borrow_mut().list = list.clone().unbind();
+        slf.get().show(list.clone());
         for item in list.iter() {
             let (name, value) = native::pair(&item)?;
             check(&name, Part::Name)?;
@@ -47,23 +50,31 @@ impl Headers {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.list)
+        match self.list.try_lock() {
+            Ok(list) => visit.call(&*list),
+            // Whoever looks at it holds it too.
+            Err(_) => Ok(()),
+        }
     }
 
     /// The list of tuples that this object shows.
     #[getter(_headers)]
     fn shown<'py>(&self, py: Python<'py>) -> Bound<'py, PyList> {
-        self.list.bind(py).clone()
+        self.list.lock().unwrap_or_else(PoisonError::into_inner).bind(py).clone()
     }
 
     #[setter(_headers)]
-    fn show(&mut self, headers: Bound<'_, PyList>) {
-        self.list = headers.unbind();
+    fn show(&self, headers: Bound<'_, PyList>) {
+        let mut list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = mem::replace(&mut *list, headers.unbind());
+        // What was in it may have a finalizer, which may come back here.
+        drop(list);
+        drop(before);
     }
 
     /// Return the total number of headers, including duplicates.
     fn __len__(&self, py: Python<'_>) -> usize {
-        self.list.bind(py).len()
+        self.shown(py).len()
     }
 
     /// Set the value of a header, in place of all that have this name.
@@ -234,7 +245,7 @@ fn is_plain(slf: &Bound<'_, Headers>) -> bool {
 }
 
 fn list<'py>(slf: &Bound<'py, Headers>) -> Bound<'py, PyList> {
-    slf.borrow().list.bind(slf.py()).clone()
+    slf.get().shown(slf.py())
 }
 
 fn first<'py>(slf: &Bound<'py, Headers>, name: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {

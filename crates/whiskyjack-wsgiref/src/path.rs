@@ -1,7 +1,7 @@
 //! How an application hands on a part of its URL space: a segment moves from PATH_INFO to SCRIPT_NAME.
 
 use crate::native::{decoded, encoded};
-use pyo3::exceptions::{PyAttributeError, PyIndexError};
+use pyo3::exceptions::{PyIndexError, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
@@ -36,7 +36,7 @@ pub fn shift_path_info<'py>(environ: &Bound<'py, PyAny>) -> PyResult<Option<Boun
 fn bytes(text: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
     let text = text.cast::<PyString>().map_err(|_| {
         let kind = crate::native::type_name(text);
-        PyAttributeError::new_err(format!("'{kind}' object is no path: a str is needed"))
+        PyTypeError::new_err(format!("PATH_INFO and SCRIPT_NAME must be str, not {kind}"))
     })?;
     encoded(text)
 }

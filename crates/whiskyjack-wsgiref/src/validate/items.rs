@@ -4,7 +4,7 @@ use super::conversation::Conversation;
 use super::judge::Judge;
 use super::place::Place;
 use super::rule::Rule;
-use super::violation::{Breach, Fault, Verdict};
+use super::violation::{Breach, Fault, Journal, Verdict};
 use crate::native::shown;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
@@ -121,24 +121,22 @@ impl IteratorWrapper {
         Ok(())
     }
 
-    fn judged<'py, T>(
-        &self,
-        py: Python<'py>,
-        check: impl FnOnce(&Judge<'_, 'py>) -> Result<T, Fault>,
-    ) -> PyResult<T> {
+    fn journal(&self) -> Option<&Journal> {
+        match &self.started {
+            Started::Of(conversation, _) => conversation.journal(),
+            Started::Told(_) => None,
+        }
+    }
+
+    /// The exception for a fault of what was returned.
+    fn raised(&self, py: Python<'_>, fault: impl Into<Fault>) -> PyErr {
         let result = self.original_iterator.bind(py);
-        let (journal, application) = match &self.started {
-            Started::Of(conversation, application) => {
-                (conversation.journal(), Some(application.bind(py)))
-            }
-            Started::Told(_) => (None, None),
+        let application = match &self.started {
+            Started::Of(_, application) => application.bind(py),
+            Started::Told(_) => result,
         };
-        let place = match application {
-            Some(application) => Place::Returned(result, application),
-            None => Place::Returned(result, result),
-        };
-        let judge = Judge { py, journal, place };
-        check(&judge).map_err(|fault| judge.raised(fault))
+        let place = Place::Returned(result, application);
+        Judge { py, journal: self.journal(), place }.raised(fault)
     }
 
     fn check(&self, item: &Bound<'_, PyAny>) -> Verdict {
@@ -211,30 +209,23 @@ impl IteratorWrapper {
 
     fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         if self.closed() {
-            let judge = Judge::of_caller(py, None);
+            let judge = Judge::of_caller(py, self.journal());
             let breach = Breach::new(Rule::Closed, "the body was read after its close()");
             return Err(judge.raised(breach.in_words("Iterator read after closed")));
         }
         let item = self.iterator.bind(py).clone().next().transpose()?;
-        // The usual case pays for no more than the look at the item.
-        let fault = match &item {
+        let verdict = match &item {
             Some(item) => self.check(item),
             None => self.end(),
         };
-        match fault {
-            Ok(()) => Ok(item),
-            Err(fault) => self.judged(py, |_| Err(fault)),
-        }
+        verdict.map_err(|fault| self.raised(py, fault))?;
+        Ok(item)
     }
 
     pub(crate) fn close(&self, py: Python<'_>) -> PyResult<()> {
         if self.closed.swap(true, Ordering::Relaxed) {
-            let journal = match &self.started {
-                Started::Of(conversation, _) => conversation.journal(),
-                Started::Told(_) => None,
-            };
             let found = "close() of what the application returned was called a second time";
-            Judge::of_caller(py, journal).warn(Breach::new(Rule::Closed, found))?;
+            Judge::of_caller(py, self.journal()).warn(Breach::new(Rule::Closed, found))?;
         }
         let result = self.original_iterator.bind(py);
         let closed = match result.getattr_opt(intern!(py, "close"))? {
@@ -264,10 +255,7 @@ impl Drop for IteratorWrapper {
                 Rule::Closed,
                 "close() of what the application returned was never called",
             );
-            let error = self.judged(py, |_| Err::<(), _>(breach.in_words(WORDS).into()));
-            if let Err(error) = error {
-                error.write_unraisable(py, None);
-            }
+            self.raised(py, breach.in_words(WORDS)).write_unraisable(py, None);
         });
     }
 }
