@@ -434,7 +434,8 @@ import sys
 from {package}.handlers import CGIHandler, IISCGIHandler, read_environ
 cgi, iis = CGIHandler(), IISCGIHandler()
 iis.setup_environ(); cgi.setup_environ()
-print(ascii([sorted(item for item in environ.items() if type(item[1]) is str) for environ in (read_environ(), cgi.environ, iis.environ, cgi.base_env)]
+environs = read_environ(), cgi.environ, iis.environ, cgi.base_env
+print(ascii([sorted(item for item in environ.items() if type(item[1]) is str) for environ in environs]
     + [cgi.environ['wsgi.run_once'], cgi.environ['wsgi.multiprocess'], cgi.environ['wsgi.multithread']]
     + [cgi.environ['wsgi.url_scheme'], cgi.os_environ]))
 """
