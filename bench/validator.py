@@ -61,7 +61,7 @@ def rate(app: Callable[..., Any], environ: dict[str, Any], seconds: float) -> fl
 def main() -> None:
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 0.5
     warnings.simplefilter("error")
-    ways = {
+    ways: dict[str, Callable[..., Any]] = {
         "bare": application,
         "whiskyjack.wsgiref.validate": validate.validator(application),
         "wsgiref.validate": wsgiref.validate.validator(application),
