@@ -5,6 +5,7 @@ pub mod config;
 mod deadlines;
 mod episode;
 pub mod exchange;
+mod forecast;
 mod gathering;
 mod http1;
 mod input;

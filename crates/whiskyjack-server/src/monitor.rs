@@ -105,6 +105,9 @@ impl Monitor {
                 let standby = matches!(inside, Inside::Entry(_));
                 if pool.promote(leader, inside, standby) {
                     last_promotion = Some(Instant::now());
+                    if !standby && age < LONG {
+                        pool.waited();
+                    }
                 }
             }
             seen = Some(Seen { cpu, ..before });

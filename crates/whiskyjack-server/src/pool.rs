@@ -9,6 +9,7 @@
 use crate::call::Call;
 use crate::config::Config;
 use crate::exchange::Application;
+use crate::forecast::Forecast;
 use crate::http1::{Turn, Workspace};
 use crate::lost::Losses;
 use crate::monitor::Monitor;
@@ -38,6 +39,7 @@ pub(crate) struct Pool {
     pub(crate) expired: AtomicU64,
     /// of them, those that have not come back, at the last look
     pub(crate) stuck: AtomicUsize,
+    forecast: Forecast,
     /// Who does what. Held for a few lines, never while waiting.
     duty: Mutex<Duty>,
     stage: Mutex<Stage>,
@@ -118,6 +120,7 @@ impl Pool {
             losses: Losses::default(),
             expired: AtomicU64::new(0),
             stuck: AtomicUsize::new(0),
+            forecast: Forecast::default(),
             duty: Mutex::new(Duty {
                 leader: 0,
                 asleep: Vec::new(),
@@ -154,7 +157,13 @@ impl Pool {
             match self.next(me) {
                 Duties::Turn(taken) => self.turn(me, taken, application, &mut workspace),
                 Duties::Lead => self.outside(me, application, &mut || self.lead(me, &mut ready)),
-                Duties::Sleep => self.outside(me, application, &mut || member.sleep()),
+                Duties::Sleep => self.outside(me, application, &mut || {
+                    member.sleep();
+                    // Who is woken to lead polls at once: to enter the application first would only be in the way.
+                    if self.has_nothing_ready(me) {
+                        self.lead(me, &mut ready);
+                    }
+                }),
                 Duties::End => return,
             }
         }
@@ -228,6 +237,14 @@ impl Pool {
         member.leave();
     }
 
+    fn has_nothing_ready(&self, me: usize) -> bool {
+        let duty = lock(&self.duty);
+        duty.leader == me
+            && duty.ready.is_empty()
+            && duty.calls.is_empty()
+            && !self.over.load(Ordering::Acquire)
+    }
+
     /// Polls once, as the leader.
     fn lead(&self, me: usize, ready: &mut Vec<Taken>) {
         let (has_work, patience_ends) = {
@@ -289,10 +306,14 @@ impl Pool {
                     return;
                 }
                 Turn::Call => {
+                    let gave_away = self.forecast.is_wait() && self.give_away(me);
                     self.members[me].enter(true);
                     self.monitor.rouse();
                     taken.connection.call(application, workspace);
                     self.members[me].leave();
+                    if !gave_away && self.leader.load(Ordering::Relaxed) == me {
+                        self.forecast.went_through();
+                    }
                     answered += 1;
                     workspace.now = Instant::now();
                     workspace.found = workspace.now;
@@ -338,6 +359,26 @@ impl Pool {
             drop(duty);
             self.members[thread].wake();
         }
+    }
+
+    /// The application will wait: a thread that sleeps leads from here on, and nobody has to find out.
+    fn give_away(&self, me: usize) -> bool {
+        if self.leader.load(Ordering::Relaxed) != me {
+            return false;
+        }
+        let mut duty = lock(&self.duty);
+        let place = duty.asleep.iter().rposition(|&thread| thread != self.standby());
+        let Some(place) = place.filter(|_| duty.leader == me) else { return false };
+        let thread = duty.asleep.remove(place);
+        self.replace(&mut duty, thread);
+        drop(duty);
+        self.members[thread].wake();
+        true
+    }
+
+    /// The leader was found waiting inside the application.
+    pub(crate) fn waited(&self) {
+        self.forecast.waited();
     }
 
     /// The leader is held up: somebody who sleeps takes its place. `standby` asks for the thread that needs no interpreter.
