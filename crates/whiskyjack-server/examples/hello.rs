@@ -69,6 +69,7 @@ fn config() -> Config {
         stuck_threads: 0,
         queue_timeout: Some(Duration::from_secs(30)),
         relief: None,
+        proxy: None,
         observer: None,
     }
 }

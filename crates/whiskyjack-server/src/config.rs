@@ -1,10 +1,12 @@
 //! What a server is told before it starts. Knows no flag and no default: the program's `settings` room names those.
 
 use crate::exchange::Address;
+use crate::trust::Trust;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use whiskyjack_proto::body::BodyLimits;
 use whiskyjack_proto::parse::HeadLimits;
+use whiskyjack_proto::proxy::Versions;
 
 /// Limits, timeouts and sizes of a server. A timeout of `None` never fires.
 #[derive(Clone, Debug)]
@@ -37,7 +39,8 @@ pub struct Config {
     pub requests_per_connection: u64,
     /// connections at once; over it, accepting pauses
     pub connections: usize,
-    /// connections at once from one IP address; one more is closed; 0 is any number
+    /// connections at once from one IP address; one more is closed; 0 is any number. Where there is a PROXY header, it is the
+    /// claimed address that counts.
     pub connections_per_address: usize,
     /// response bytes held for a slow reader before its application waits
     pub high_water: usize,
@@ -57,8 +60,21 @@ pub struct Config {
     pub queue_timeout: Option<Duration>,
     /// asked to have this process replaced
     pub relief: Option<Arc<dyn Relief>>,
+    /// the PROXY header that each connection has to begin with; `None` knows none
+    pub proxy: Option<ProxyProtocol>,
     /// told of every request that ended
     pub observer: Option<Arc<dyn Observer>>,
+}
+
+/// Which PROXY headers are taken, and from whom.
+#[derive(Clone, Debug)]
+pub struct ProxyProtocol {
+    /// the versions that are taken
+    pub versions: Versions,
+    /// whose word about clients is taken; connections of all others are closed
+    pub trusted: Trust,
+    /// from the connection's start to the end of the header
+    pub timeout: Option<Duration>,
 }
 
 /// Sees every request end, exactly once each. Called on server threads; must not wait.

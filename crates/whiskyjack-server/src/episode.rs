@@ -1,5 +1,6 @@
 //! A fault of the machine that lasts, such as a full disk: told once when it begins and once when it is over, however many
-//! requests meet it meanwhile. Knows no clock and no log: instants are arguments, and it only says what to tell.
+//! requests meet it meanwhile; and what others can make happen as often as they like. Knows no clock and no log: instants are
+//! arguments, and it only says what to tell.
 
 use std::time::{Duration, Instant};
 
@@ -50,6 +51,29 @@ impl Episode {
     }
 }
 
+/// What comes from outside at any rate: one of them is told, and after that the next one only once some time has passed.
+#[derive(Debug)]
+pub(crate) struct Recurring {
+    quiet_until: Option<Instant>,
+    untold: u64,
+}
+
+impl Recurring {
+    pub(crate) const fn new() -> Recurring {
+        Recurring { quiet_until: None, untold: 0 }
+    }
+
+    /// It happened again. `Some`: this one is to be told, and how many were not.
+    pub(crate) fn happened(&mut self, now: Instant) -> Option<u64> {
+        if self.quiet_until.is_some_and(|until| until > now) {
+            self.untold += 1;
+            return None;
+        }
+        self.quiet_until = Some(now + QUIET);
+        Some(std::mem::take(&mut self.untold))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -85,5 +109,17 @@ mod tests {
         assert!(episode.failed(start + seconds(10)));
         let over = Over { failures: 11, lasted: seconds(1) };
         assert_eq!(episode.succeeded(start + seconds(11)), Some(over));
+    }
+
+    #[test]
+    fn what_recurs_is_told_at_times_with_the_count_of_the_others() {
+        let start = Instant::now();
+        let mut strangers = Recurring::new();
+        assert_eq!(strangers.happened(start), Some(0));
+        for second in 0..10 {
+            assert_eq!(strangers.happened(start + seconds(second)), None);
+        }
+        assert_eq!(strangers.happened(start + seconds(10)), Some(10));
+        assert_eq!(strangers.happened(start + seconds(100)), Some(0));
     }
 }

@@ -81,6 +81,8 @@ pub struct Origin {
     pub local: Address,
     /// whether the bytes came through TLS (`https`)
     pub secure: bool,
+    /// whether a proxy has claimed the two addresses in a PROXY header: the socket's are others
+    pub claimed: bool,
 }
 
 /// How the body of a request can be read.

@@ -22,4 +22,5 @@ mod simulation;
 mod spool;
 mod sys;
 mod transport;
+pub mod trust;
 mod witness;

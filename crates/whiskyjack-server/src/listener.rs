@@ -36,8 +36,8 @@ impl Listener {
         socket.set_nonblocking(true)?;
         match &self.local {
             Address::Unix(_) => {
-                let origin =
-                    Origin { peer: Address::Unix(None), local: self.local.clone(), secure: false };
+                let (peer, local) = (Address::Unix(None), self.local.clone());
+                let origin = Origin { peer, local, secure: false, claimed: false };
                 Ok((Transport::Unix(socket), origin))
             }
             Address::Inet(bound) => {
@@ -50,7 +50,8 @@ impl Listener {
                 };
                 #[cfg(not(target_os = "linux"))]
                 socket.set_tcp_nodelay(true)?;
-                Ok((Transport::Tcp(socket), Origin { peer, local, secure: false }))
+                let origin = Origin { peer, local, secure: false, claimed: false };
+                Ok((Transport::Tcp(socket), origin))
             }
         }
     }

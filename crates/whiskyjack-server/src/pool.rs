@@ -325,6 +325,13 @@ impl Pool {
                         None => return,
                     }
                 }
+                Turn::Count(address) => {
+                    if !self.reactor.count(&taken, address) {
+                        log::debug!("closed a connection of {address}: it has enough");
+                        self.close(taken);
+                        return;
+                    }
+                }
                 Turn::Yield => {
                     taken.found = workspace.now;
                     let mut duty = lock(&self.duty);
@@ -338,13 +345,17 @@ impl Pool {
                     return;
                 }
                 Turn::Close => {
-                    self.reactor.close(taken);
-                    if self.draining.load(Ordering::Relaxed) {
-                        self.reactor.wake();
-                    }
+                    self.close(taken);
                     return;
                 }
             }
+        }
+    }
+
+    fn close(&self, taken: Taken) {
+        self.reactor.close(taken);
+        if self.draining.load(Ordering::Relaxed) {
+            self.reactor.wake();
         }
     }
 

@@ -1,9 +1,9 @@
 //! Parks connections until their socket is ready or their deadline has come, and accepts new ones.
 //! One thread at a time polls; every other touches only the slots, for a few lines under their lock.
 
-use crate::config::Config;
+use crate::config::{Config, ProxyProtocol};
 use crate::deadlines::Deadlines;
-use crate::episode::Episode;
+use crate::episode::{Episode, Recurring};
 use crate::exchange::Address;
 use crate::http1::Connection;
 use crate::listener::Listener;
@@ -61,6 +61,8 @@ pub(crate) struct Reactor {
     per_address: usize,
     /// how long a new connection may take to send its first head
     head_timeout: Option<Duration>,
+    /// the header that comes before it
+    proxy: Option<ProxyProtocol>,
     /// Every connection's place, and the deadlines. Held for a few lines, never while waiting.
     slots: Mutex<Slots>,
 }
@@ -74,6 +76,8 @@ struct Polling {
     accept_again: Option<Instant>,
     /// accepting fails
     trouble: Episode,
+    /// somebody connects whose PROXY header would not be believed
+    strangers: Recurring,
 }
 
 #[derive(Debug)]
@@ -146,8 +150,14 @@ impl Reactor {
         let listeners =
             listeners.into_iter().map(|listener| Listening { listener, waiting: true }).collect();
         let events = Events::with_capacity(256);
-        let polling =
-            Polling { poll, events, listeners, accept_again: None, trouble: Episode::new() };
+        let polling = Polling {
+            poll,
+            events,
+            listeners,
+            accept_again: None,
+            trouble: Episode::new(),
+            strangers: Recurring::new(),
+        };
         Ok(Reactor {
             poll: Mutex::new(polling),
             registry,
@@ -155,6 +165,7 @@ impl Reactor {
             connections: config.connections.max(1),
             per_address: config.connections_per_address,
             head_timeout: config.head_timeout,
+            proxy: config.proxy.clone(),
             slots: Mutex::default(),
         })
     }
@@ -231,8 +242,21 @@ impl Reactor {
             }
             match listening.listener.accept() {
                 Ok((transport, origin)) => {
+                    if let Some(proxy) = &self.proxy
+                        && !proxy.trusted.has(&origin)
+                    {
+                        if let Some(untold) = polling.strangers.happened(now) {
+                            log::warn!(
+                                "closed a connection of {:?}: it is not among those that may send a PROXY header \
+                                 ({untold} more since the last such line)",
+                                origin.peer
+                            );
+                        }
+                        continue;
+                    }
                     let counted = match &origin.peer {
-                        Address::Inet(peer) if self.per_address > 0 => {
+                        // A proxy's connections are its clients': each counts for its client once that is known.
+                        Address::Inet(peer) if self.per_address > 0 && self.proxy.is_none() => {
                             Some(peer.ip().to_canonical())
                         }
                         Address::Inet(_) | Address::Unix(_) => None,
@@ -245,9 +269,18 @@ impl Reactor {
                         continue;
                     }
                     let fd = transport.fd();
-                    let deadline = self.head_timeout.map(|timeout| now + timeout);
-                    let connection = Box::new(Connection::new(transport, origin, deadline));
-                    let key = self.slots().insert(connection, deadline, counted);
+                    let (connection, deadline) = match &self.proxy {
+                        Some(proxy) => {
+                            let until = proxy.timeout.map(|timeout| now + timeout);
+                            let versions = proxy.versions;
+                            (Connection::proxied(transport, origin, versions, until), until)
+                        }
+                        None => {
+                            let until = self.head_timeout.map(|timeout| now + timeout);
+                            (Connection::new(transport, origin, until), until)
+                        }
+                    };
+                    let key = self.slots().insert(Box::new(connection), deadline, counted);
                     let both = Interest::READABLE | Interest::WRITABLE;
                     let registered = self.registry.register(&mut SourceFd(&fd), key.token(), both);
                     if let Err(error) = registered {
@@ -305,6 +338,11 @@ impl Reactor {
             // It is closed in the next line, which ends the registration too.
             let _ = self.registry.deregister(&mut SourceFd(&fd));
         }
+    }
+
+    /// Counts a connection that a thread has in hand for an address that was not known before. False: the address has enough.
+    pub(crate) fn count(&self, taken: &Taken, address: IpAddr) -> bool {
+        self.slots().count(taken.key, address, self.per_address)
     }
 
     /// Gives a connection back until its socket is ready or the deadline has come. Returned at once if its
@@ -383,9 +421,6 @@ impl Slots {
         deadline: Option<Instant>,
         counted: Option<IpAddr>,
     ) -> Key {
-        if let Some(address) = counted {
-            *self.addresses.entry(address).or_default() += 1;
-        }
         let index = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot {
                 generation: 0,
@@ -398,13 +433,30 @@ impl Slots {
         let slot = &mut self.slots[index as usize];
         let key = Key { index, generation: slot.generation };
         slot.armed = deadline;
-        slot.counted = counted;
         slot.holds = Holds::Parked { connection, wanted: Wanted::Read, deadline };
         self.open += 1;
+        if let Some(address) = counted {
+            self.note(key, address);
+        }
         if let Some(at) = deadline {
             self.remember(at, key);
         }
         key
+    }
+
+    fn count(&mut self, key: Key, address: IpAddr, most: usize) -> bool {
+        let has_room = !self.is_full(address, most);
+        if has_room {
+            self.note(key, address);
+        }
+        has_room
+    }
+
+    fn note(&mut self, key: Key, address: IpAddr) {
+        if let Some(slot) = self.tenant(key) {
+            slot.counted = Some(address);
+            *self.addresses.entry(address).or_default() += 1;
+        }
     }
 
     fn release(&mut self, key: Key) {
@@ -566,7 +618,7 @@ mod tests {
         let open = |slots: &mut Slots| {
             let (ours, _) = Socket::pair(Domain::UNIX, Type::STREAM, None).expect("a pair");
             let (peer, local) = (Address::Unix(None), Address::Unix(None));
-            let origin = Origin { peer, local, secure: false };
+            let origin = Origin { peer, local, secure: false, claimed: false };
             let connection = Box::new(Connection::new(Transport::Unix(ours), origin, hour));
             slots.insert(connection, hour, None)
         };

@@ -4,188 +4,27 @@
 //!
 //! `SIMULATION_SEEDS=100000 cargo test --release -p whiskyjack-server simulation` plays more of them; `SIMULATION_SEED=7` one.
 
+mod chance;
+mod wire;
+
+use self::chance::Chance;
+use self::wire::Script;
+pub(crate) use self::wire::Wire;
 use crate::call::Call;
 use crate::config::Config;
 use crate::exchange::{Address, Application, Exchange, Failure, Origin, Sent};
 use crate::http1::{Connection, Turn, Workspace};
 use crate::reactor::lock;
-use crate::transport::{Departure, Interest, Transport};
+use crate::transport::{Interest, Transport};
 use std::collections::VecDeque;
-use std::io::{self, IoSlice};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use whiskyjack_proto::body::BodyLimits;
 use whiskyjack_proto::head::{RequestHead, ResponseHead};
 use whiskyjack_proto::parse::HeadLimits;
+use whiskyjack_proto::proxy::Versions;
 use whiskyjack_proto::write::{self, Defaults};
-
-/// A source of chance that is the same for the same seed (splitmix64).
-#[derive(Clone, Debug)]
-struct Chance(u64);
-
-impl Chance {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// A number below `end`.
-    fn below(&mut self, end: usize) -> usize {
-        (self.next() % end as u64) as usize
-    }
-
-    /// True one time in `times`.
-    fn one_in(&mut self, times: usize) -> bool {
-        self.below(times) == 0
-    }
-}
-
-/// Both ends of a scripted socket.
-#[derive(Clone, Debug)]
-pub(crate) struct Wire(Arc<Mutex<Script>>);
-
-#[derive(Debug)]
-struct Script {
-    chance: Chance,
-    /// what the peer has still to send
-    to_come: VecDeque<u8>,
-    /// what has arrived and was not read
-    arrived: VecDeque<u8>,
-    /// how many bytes the peer's side takes before it is full
-    room: usize,
-    /// all that the server sent
-    sent: Vec<u8>,
-    /// the peer ends its side after its last byte
-    half_closes: bool,
-    /// the peer's end has arrived
-    ended: bool,
-    /// the peer breaks the connection once it has sent all but this many bytes
-    resets_before: Option<usize>,
-    reset: bool,
-    /// the peer sends and reads nothing any more once it has sent all but this many bytes
-    stalls_before: Option<usize>,
-    stalled: bool,
-    /// the server has ended its side
-    server_ended: bool,
-    server_aborted: bool,
-}
-
-impl Script {
-    /// Lets some more arrive. False if nothing can.
-    fn send_some(&mut self) -> bool {
-        if self.reset || self.stalled || self.ended {
-            return false;
-        }
-        if self.resets_before.is_some_and(|left| self.to_come.len() <= left) {
-            self.reset = true;
-            return true;
-        }
-        if self.stalls_before.is_some_and(|left| self.to_come.len() <= left) {
-            self.stalled = true;
-            return false;
-        }
-        if self.to_come.is_empty() {
-            // A peer that does not half-close leaves once it was told that nothing more comes.
-            self.ended = self.half_closes || self.server_ended;
-            return self.ended;
-        }
-        let all = self.to_come.len();
-        let count = match self.chance.below(6) {
-            0 => 1,
-            1 => 1 + self.chance.below(all.min(3)),
-            2 => 1 + self.chance.below(all.min(50)),
-            3 => 1 + self.chance.below(all.min(5000)),
-            4 => 1 + self.chance.below(all),
-            _ => all,
-        };
-        self.arrived.extend(self.to_come.drain(..count));
-        true
-    }
-
-    /// Makes some room. False if the peer reads no more.
-    fn read_some(&mut self) -> bool {
-        if self.reset || self.stalled {
-            return false;
-        }
-        self.room += 1 + self.chance.below([1, 100, 100_000][self.chance.clone().below(3)]);
-        true
-    }
-}
-
-impl Wire {
-    pub(crate) fn read(&self, into: &mut [u8]) -> io::Result<usize> {
-        let mut script = lock(&self.0);
-        if script.reset {
-            return Err(io::ErrorKind::ConnectionReset.into());
-        }
-        if script.arrived.is_empty() {
-            return if script.ended { Ok(0) } else { Err(io::ErrorKind::WouldBlock.into()) };
-        }
-        // As a stream socket does: all that is there, as far as it fits.
-        let count = script.arrived.len().min(into.len());
-        for (to, from) in into.iter_mut().zip(script.arrived.drain(..count)) {
-            *to = from;
-        }
-        Ok(count)
-    }
-
-    pub(crate) fn write(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        let mut script = lock(&self.0);
-        assert!(
-            !script.server_ended || script.server_aborted,
-            "nothing is sent after the server has ended its side"
-        );
-        if script.reset || script.server_aborted {
-            return Err(io::ErrorKind::BrokenPipe.into());
-        }
-        let total: usize = pieces.iter().map(|piece| piece.len()).sum();
-        assert!(total > 0, "no system call for nothing");
-        let count = total.min(script.room);
-        if count == 0 {
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
-        script.room -= count;
-        let bytes = pieces.iter().flat_map(|piece| piece.iter().copied()).take(count);
-        script.sent.extend(bytes);
-        Ok(count)
-    }
-
-    /// What an application's thread waits for comes at once or never.
-    pub(crate) fn wait(&self, interest: Interest) -> io::Result<bool> {
-        let mut script = lock(&self.0);
-        Ok(match interest {
-            Interest::Read => {
-                script.send_some() || script.reset || script.ended || !script.arrived.is_empty()
-            }
-            Interest::Write => script.read_some() || script.reset,
-        })
-    }
-
-    pub(crate) fn is_ended(&self) -> bool {
-        let script = lock(&self.0);
-        script.reset || (script.ended && script.arrived.is_empty())
-    }
-
-    pub(crate) fn departure(&self) -> Departure {
-        match (lock(&self.0).reset, self.is_ended()) {
-            (true, _) => Departure::Gone,
-            (false, true) => Departure::Ended,
-            (false, false) => Departure::None,
-        }
-    }
-
-    pub(crate) fn end_writing(&self) {
-        lock(&self.0).server_ended = true;
-    }
-
-    pub(crate) fn abort(&self) {
-        lock(&self.0).server_aborted = true;
-    }
-}
 
 /// A request of the script, with what the application is to do about it.
 #[derive(Clone, Debug)]
@@ -253,6 +92,8 @@ impl Act {
 struct Actor {
     script: Vec<Asked>,
     called: Mutex<Vec<usize>>,
+    /// whose connection it is
+    client: Address,
     /// what the monitor sees
     call: Arc<Call>,
 }
@@ -280,6 +121,7 @@ impl Application for Actor {
         let target = std::str::from_utf8(exchange.head().target()).expect("the script's");
         let number: usize = target[1..].parse().expect("the script's");
         lock(&self.called).push(number);
+        assert_eq!(exchange.origin().peer, self.client);
         let asked = &self.script[number];
         let mut head = ResponseHead::default();
         head.set_status(b"200 OK").expect("valid");
@@ -383,6 +225,7 @@ fn config() -> Config {
         stuck_threads: 0,
         queue_timeout: second,
         relief: None,
+        proxy: None,
         observer: None,
     }
 }
@@ -460,10 +303,54 @@ fn write_script(chance: &mut Chance) -> (Vec<Asked>, Vec<u8>) {
     (script, bytes)
 }
 
+/// What a proxy sends before the first request, and whom it names; `None` where that is no header.
+fn proxy_header(chance: &mut Chance) -> (Vec<u8>, Option<Address>) {
+    let port = 1 + chance.below(60_000);
+    let inet = |host: &str| Address::Inet(format!("{host}:{port}").parse().expect("an address"));
+    let block = |start: &[u8], addresses: &[u8], extension: usize| {
+        let length = addresses.len() + extension;
+        let rest =
+            [0x04, (extension.saturating_sub(3) >> 8) as u8, (extension.saturating_sub(3)) as u8];
+        let mut bytes = b"\r\n\r\n\0\r\nQUIT\n".to_vec();
+        bytes.extend(start);
+        bytes.extend((length as u16).to_be_bytes());
+        bytes.extend(addresses);
+        bytes.extend(rest.into_iter().chain(std::iter::repeat(0)).take(extension));
+        bytes
+    };
+    let extension = [0, 3 + chance.below(1000)][chance.below(2)];
+    let [high, low] = (port as u16).to_be_bytes();
+    match chance.below(6) {
+        0 => (
+            format!("PROXY TCP4 192.0.2.1 198.51.100.1 {port} 80\r\n").into_bytes(),
+            Some(inet("192.0.2.1")),
+        ),
+        1 => (b"PROXY UNKNOWN\r\n".to_vec(), Some(Address::Unix(None))),
+        2 => (
+            block(b"\x21\x11", &[192, 0, 2, 1, 198, 51, 100, 1, high, low, 0, 80], extension),
+            Some(inet("192.0.2.1")),
+        ),
+        3 => (block(b"\x20\x00", b"", extension), Some(Address::Unix(None))),
+        4 => (format!("PROXY TCP4 192.0.2.1 {port} 80\r\n").into_bytes(), None),
+        _ => (Vec::new(), None),
+    }
+}
+
 /// Plays one connection and checks what went out.
 fn play(seed: u64) {
     let mut chance = Chance(seed);
-    let (script, bytes) = write_script(&mut chance);
+    let (mut script, mut bytes) = write_script(&mut chance);
+    let is_proxied = chance.one_in(3);
+    let mut client = Address::Unix(None);
+    if is_proxied {
+        let (header, claimed) = proxy_header(&mut chance);
+        bytes.splice(0..0, header);
+        match claimed {
+            Some(claimed) => client = claimed,
+            // Without a header there is nobody to answer.
+            None => script.clear(),
+        }
+    }
     let length = bytes.len();
     let resets_before = chance.one_in(5).then(|| chance.below(length + 1));
     let stalls_before = chance.one_in(5).then(|| chance.below(length + 1));
@@ -486,20 +373,22 @@ fn play(seed: u64) {
     let mut config = config();
     config.streaming_uploads = chance.one_in(4);
     let call = Arc::new(Call::default());
-    let actor = Actor { script: script.clone(), called: Mutex::default(), call: Arc::clone(&call) };
+    let actor =
+        Actor { script: script.clone(), called: Mutex::default(), client, call: Arc::clone(&call) };
     let draining = AtomicBool::new(false);
     // Another thread may begin or cease to watch at any time, and send what was gathered meanwhile.
     let coin = Mutex::new(Chance(chance.next()));
     let watched = || !lock(&coin).one_in(8);
     let mut workspace = Workspace::new(&config, &draining, &call, &watched);
     let address = Address::Unix(None);
-    let origin = Origin { peer: address.clone(), local: address, secure: false };
-    let start = workspace.now;
-    let mut connection = Connection::new(
-        Transport::Scripted(wire.clone()),
-        origin,
-        Some(start + Duration::from_secs(1)),
-    );
+    let origin = Origin { peer: address.clone(), local: address, secure: false, claimed: false };
+    let until = Some(workspace.now + Duration::from_secs(1));
+    let transport = Transport::Scripted(wire.clone());
+    let mut connection = if is_proxied {
+        Connection::proxied(transport, origin, Versions::Both, until)
+    } else {
+        Connection::new(transport, origin, until)
+    };
     let mut turns = 0;
     loop {
         turns += 1;
@@ -509,7 +398,7 @@ fn play(seed: u64) {
         }
         match connection.advance(&mut workspace) {
             Turn::Close => break,
-            Turn::Yield => {}
+            Turn::Yield | Turn::Count(_) => {}
             Turn::Call => connection.call(&actor, &mut workspace),
             Turn::Park(interest, deadline) => {
                 connection.settle(&mut workspace);

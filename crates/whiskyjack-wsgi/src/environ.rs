@@ -1,7 +1,7 @@
 //! From a request to PEP 3333's environ. The only room that spells CGI names.
 
 use crate::file_wrapper::FileWrapper;
-use crate::forwarded::{self, Contradiction, Scheme, Told, Trust, Trusted, Untrusted};
+use crate::forwarded::{self, Contradiction, Scheme, Told, Untrusted};
 use crate::kit::Kit;
 use crate::learned::Learned;
 use crate::names::{Known, Names, Role, cgi_name};
@@ -18,6 +18,7 @@ use std::time::Duration;
 use whiskyjack_proto::head::{RequestHead, Version};
 use whiskyjack_server::call;
 use whiskyjack_server::exchange::{Address, Exchange, Origin, Upload};
+use whiskyjack_server::trust::{Trust, Trusted};
 
 /// What becomes of fields whose name has a `_`: in the environ they can't be told from those with a `-`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -228,7 +229,7 @@ impl Constants {
             Address::Unix(_) => dict.set_item(intern!(py, "REMOTE_ADDR"), intern!(py, ""))?,
         }
         let forwarded = match self.untrusted {
-            _ if self.trust.has(&origin.peer) => Forwarded::Believed,
+            _ if self.trust.has(origin) => Forwarded::Believed,
             Untrusted::Keep => Forwarded::Shown,
             Untrusted::Remove => Forwarded::Removed,
         };

@@ -1,114 +1,15 @@
-//! What proxies tell of the client, and who is believed: X-Forwarded-* and RFC 7239's Forwarded.
+//! What proxies tell of the client: X-Forwarded-* and RFC 7239's Forwarded.
 //! Knows no Python and no environ: fields come in, what they tell goes out.
 //!
 //! Proxies append on the right, so every list is read from there, and no further than needed: what stands left of the client's
 //! address the client may have written, and it can neither be believed nor spoil the rest.
 
 use crate::percent::decoded;
-use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::str::{self, FromStr};
+use std::net::IpAddr;
+use std::str;
 use std::sync::atomic::{AtomicU8, Ordering};
 use whiskyjack_proto::grammar::{is_authority, is_percent_encoded, is_target, token_length, trim};
-use whiskyjack_server::exchange::Address;
-
-/// Some whose word about the client is taken. As text: an address, a network (`10.0.0.0/8`), `unix:` or `*`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trusted {
-    /// whoever can connect
-    Anyone,
-    /// who connects over a Unix socket
-    UnixSocket,
-    /// who has an address in this network
-    Network(Network),
-}
-
-/// The addresses that begin with the same bits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Network {
-    address: IpAddr,
-    prefix: u8,
-}
-
-impl Network {
-    fn has(&self, address: IpAddr) -> bool {
-        address.is_ipv4() == self.address.is_ipv4()
-            && first_bits(address, self.prefix) == bits(self.address)
-    }
-
-    fn is_one(&self) -> bool {
-        self.prefix == width(self.address)
-    }
-}
-
-fn width(address: IpAddr) -> u8 {
-    if address.is_ipv4() { 32 } else { 128 }
-}
-
-fn bits(address: IpAddr) -> u128 {
-    match address {
-        IpAddr::V4(address) => u128::from(address.to_bits()),
-        IpAddr::V6(address) => address.to_bits(),
-    }
-}
-
-/// The address's bits, those after the first `prefix` cleared.
-fn first_bits(address: IpAddr, prefix: u8) -> u128 {
-    let cleared = u32::from(width(address) - prefix);
-    let bits = bits(address);
-    bits.checked_shr(cleared).and_then(|bits| bits.checked_shl(cleared)).unwrap_or(0)
-}
-
-impl FromStr for Trusted {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Trusted, String> {
-        match text {
-            "*" => return Ok(Trusted::Anyone),
-            "unix:" => return Ok(Trusted::UnixSocket),
-            _ => {}
-        }
-        let wrong = || "write an address, a network such as 10.0.0.0/8, unix: or *".to_owned();
-        let (address, prefix) = match text.split_once('/') {
-            None => (text, None),
-            Some((address, prefix)) => (address, Some(prefix)),
-        };
-        let address: IpAddr = address.parse().map_err(|_| wrong())?;
-        let prefix = match prefix {
-            None => width(address),
-            Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
-                digits.parse().ok().filter(|prefix| *prefix <= width(address)).ok_or_else(wrong)?
-            }
-            Some(_) => return Err(wrong()),
-        };
-        let first = first_bits(address, prefix);
-        if first != bits(address) {
-            // More than one address is meant, or only one: a guess here would be about whom to trust.
-            let first: IpAddr = match address {
-                IpAddr::V4(_) => Ipv4Addr::from_bits(first as u32).into(),
-                IpAddr::V6(_) => Ipv6Addr::from_bits(first).into(),
-            };
-            return Err(format!("write {first}/{prefix} for the network, or {address} alone"));
-        }
-        // Peers' addresses are compared in the same form.
-        let (address, prefix) = match address.to_canonical() {
-            short @ IpAddr::V4(_) if prefix >= 96 && address.is_ipv6() => (short, prefix - 96),
-            _ => (address, prefix),
-        };
-        Ok(Trusted::Network(Network { address, prefix }))
-    }
-}
-
-impl fmt::Display for Trusted {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Trusted::Anyone => f.write_str("*"),
-            Trusted::UnixSocket => f.write_str("unix:"),
-            Trusted::Network(network) if network.is_one() => network.address.fmt(f),
-            Trusted::Network(network) => write!(f, "{}/{}", network.address, network.prefix),
-        }
-    }
-}
+use whiskyjack_server::trust::Trust;
 
 /// What becomes of the forwarded fields of peers who are not trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,32 +18,6 @@ pub enum Untrusted {
     Remove,
     /// The application sees them as they came, and they change nothing else.
     Keep,
-}
-
-/// Everyone who is trusted.
-#[derive(Debug)]
-pub(crate) struct Trust(pub(crate) Vec<Trusted>);
-
-impl Trust {
-    /// Whether a peer's fields are believed.
-    pub(crate) fn has(&self, peer: &Address) -> bool {
-        match peer {
-            Address::Inet(address) => self.has_address(address.ip()),
-            Address::Unix(_) => self
-                .0
-                .iter()
-                .any(|trusted| matches!(trusted, Trusted::Anyone | Trusted::UnixSocket)),
-        }
-    }
-
-    fn has_address(&self, address: IpAddr) -> bool {
-        let address = address.to_canonical();
-        self.0.iter().any(|trusted| match trusted {
-            Trusted::Anyone => true,
-            Trusted::UnixSocket => false,
-            Trusted::Network(network) => network.has(address),
-        })
-    }
 }
 
 /// What trusted proxies tell. What none of them tells is `None`.
@@ -550,53 +425,6 @@ mod tests {
 
     fn of_forwarded(trusted: &str, value: &str) -> Option<String> {
         address(trusted, "Forwarded", value)
-    }
-
-    #[test]
-    fn who_is_trusted_shows_as_it_is_written() {
-        for text in ["*", "unix:", "10.0.0.1", "10.0.0.0/8", "0.0.0.0/0", "::1", "2001:db8::/32"] {
-            assert_eq!(text.parse::<Trusted>().expect(text).to_string(), text);
-        }
-        let mapped: Trusted = "::ffff:10.0.0.0/104".parse().expect("a network");
-        assert_eq!(mapped.to_string(), "10.0.0.0/8");
-    }
-
-    #[test]
-    fn what_names_nobody_is_refused() {
-        for text in [
-            "",
-            "host",
-            "10.0.0",
-            "10.0.0.1/33",
-            "::/129",
-            "10.0.0.0/",
-            "10.0.0.0/+8",
-            "unix:/a",
-            "[::1]",
-        ] {
-            assert!(text.parse::<Trusted>().is_err(), "{text}");
-        }
-        let error = "10.1.2.3/8".parse::<Trusted>().expect_err("bits after the prefix");
-        assert_eq!(error, "write 10.0.0.0/8 for the network, or 10.1.2.3 alone");
-    }
-
-    #[test]
-    fn a_peer_is_trusted_by_its_address_or_its_socket() {
-        let inet = |text: &str| Address::Inet(text.parse().expect("an address"));
-        let networks = trust("10.0.0.0/8 2001:db8::/32 127.0.0.1");
-        for peer in ["10.255.0.1:1", "[::ffff:10.0.0.1]:1", "[2001:db8:1::1]:1", "127.0.0.1:1"] {
-            assert!(networks.has(&inet(peer)), "{peer}");
-        }
-        for peer in ["11.0.0.1:1", "[2001:db9::1]:1", "127.0.0.2:1", "[::1]:1", "[::a00:1]:1"] {
-            assert!(!networks.has(&inet(peer)), "{peer}");
-        }
-        assert!(!networks.has(&Address::Unix(None)));
-        assert!(trust("unix:").has(&Address::Unix(None)));
-        assert!(!trust("unix:").has(&inet("127.0.0.1:1")));
-        assert!(trust("*").has(&Address::Unix(None)) && trust("*").has(&inet("[::1]:1")));
-        assert!(trust("0.0.0.0/0").has(&inet("8.8.8.8:1")));
-        assert!(!trust("0.0.0.0/0").has(&inet("[2001:db8::1]:1")));
-        assert!(!Trust(Vec::new()).has(&inet("127.0.0.1:1")));
     }
 
     #[test]

@@ -10,7 +10,7 @@
 use crate::environ::{Constants, HeaderMap, Shown, Template, Unfit};
 use crate::error;
 use crate::file_wrapper::FileWrapper;
-use crate::forwarded::{Trusted, Untrusted};
+use crate::forwarded::Untrusted;
 use crate::lease::{Draft, Lease};
 use crate::raw;
 use crate::seat::{self, RequestTimeout};
@@ -24,6 +24,7 @@ use std::slice;
 use std::sync::atomic::{AtomicU64, Ordering};
 use whiskyjack_proto::head::{RequestHead, ResponseHead};
 use whiskyjack_server::exchange::{Application, Exchange, Failure, Sent};
+use whiskyjack_server::trust::Trusted;
 
 /// What a gateway tells its application, and how it reads field names.
 #[derive(Debug)]

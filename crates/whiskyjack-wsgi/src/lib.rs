@@ -47,6 +47,6 @@ mod start_response;
 pub use environ::HeaderMap;
 pub use error::ClientDisconnected;
 pub use file_wrapper::FileWrapper;
-pub use forwarded::{Network, Trusted, Untrusted};
+pub use forwarded::Untrusted;
 pub use gateway::{Gateway, Options};
 pub use seat::RequestTimeout;

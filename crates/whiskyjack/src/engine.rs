@@ -55,6 +55,7 @@ pub fn config(
         },
         queue_timeout: settings.queue_timeout.0,
         relief: None,
+        proxy: None,
         observer,
     }
 }

@@ -9,7 +9,7 @@ use crate::values::{
 };
 use std::path::PathBuf;
 use std::time::Duration;
-use whiskyjack_wsgi::Trusted;
+use whiskyjack_server::trust::Trusted;
 
 /// What is known of a setting before it has a value.
 #[derive(Clone, Copy, Debug)]

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use whiskyjack_wsgi::Trusted;
+use whiskyjack_server::trust::Trusted;
 
 /// A value that is written as text, in a flag, a variable or a file alike. `show` gives a text that `parse` reads back.
 pub trait Value: Sized {

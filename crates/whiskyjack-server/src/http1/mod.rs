@@ -9,9 +9,13 @@
 //!            │ └───────┼───────┘ no body, or streamed        │ └─▶ Discarding      │
 //!            └─────────┴── refused ──────────────────────────┴──▶ Lingering ───────┘
 //! ```
+//!
+//! Behind a proxy that tells of its client, Proxied stands before the first Head.
 
 mod exchange;
 mod pace;
+mod proxied;
+mod unread;
 mod workspace;
 
 use self::pace::Pace;
@@ -26,6 +30,7 @@ use crate::transport::{Departure, Interest, Transport};
 use std::any::Any;
 use std::io;
 use std::mem;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use whiskyjack_proto::body::Decoder;
@@ -34,6 +39,7 @@ use whiskyjack_proto::error::Error;
 use whiskyjack_proto::framing::RequestFraming;
 use whiskyjack_proto::head::RequestHead;
 use whiskyjack_proto::parse::{HeadParser, Progress};
+use whiskyjack_proto::proxy::Versions;
 use whiskyjack_proto::write::{self, Asked};
 
 /// What a connection needs before it can go on.
@@ -43,6 +49,8 @@ pub(crate) enum Turn {
     Park(Interest, Option<Instant>),
     /// the application
     Call,
+    /// to be counted for its client's address, which a proxy has told; it goes on at once
+    Count(IpAddr),
     /// nothing, but others have waited long enough
     Yield,
     /// nothing any more
@@ -81,6 +89,8 @@ impl std::fmt::Debug for Cache {
 
 #[derive(Debug)]
 enum State {
+    /// Before or inside the header of a proxy.
+    Proxied { versions: Versions, until: Option<Instant> },
     /// Before or inside a head.
     Head { idle_until: Option<Instant>, head_until: Option<Instant> },
     /// Inside a body that is collected before the application is called.
@@ -146,10 +156,6 @@ enum Step {
 /// from here, that looks the same.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// How long and how much a refused peer may go on sending before its connection is cut.
-const LINGER: Duration = Duration::from_secs(2);
-const LINGER_BYTES: usize = 1 << 20;
-
 /// How long a connection without any request may hold up a server that drains.
 const DRAIN_GRACE: Duration = Duration::from_secs(1);
 
@@ -192,7 +198,7 @@ impl Connection {
 
     /// Whether no whole head of a request is under way.
     pub(crate) fn is_asked_nothing(&self) -> bool {
-        matches!(self.state, State::Head { .. })
+        matches!(self.state, State::Proxied { .. } | State::Head { .. })
     }
 
     /// Gives lent memory back before the connection is parked.
@@ -217,6 +223,10 @@ impl Connection {
                 State::Closed
             }
             ready @ State::Ready { .. } => ready,
+            State::Proxied { .. } => {
+                log::debug!("closed {:?}: no whole PROXY header came in time", self.origin.peer);
+                State::Closed
+            }
             State::Head { .. }
             | State::Discarding { .. }
             | State::Lingering { .. }
@@ -262,6 +272,7 @@ impl Connection {
         let mut reads = READS;
         loop {
             let step = match mem::replace(&mut self.state, State::Closed) {
+                State::Proxied { versions, until } => self.read_claim(workspace, versions, until),
                 State::Head { idle_until, head_until } => {
                     self.read_head(workspace, idle_until, head_until)
                 }
@@ -480,10 +491,7 @@ impl Connection {
                 until: after(workspace.now, workspace.config.body_timeout),
             },
             Next::Resume(state) => *state,
-            Next::Linger => {
-                self.transport.end_writing();
-                State::Lingering { left: LINGER_BYTES, until: workspace.now + LINGER }
-            }
+            Next::Linger => self.end(workspace.now),
             Next::Close => State::Closed,
             Next::Abort => {
                 self.transport.abort();
@@ -515,69 +523,6 @@ impl Connection {
     fn flushing(&self, workspace: &Workspace<'_>, next: Next) -> State {
         let pace = Pace { since: workspace.now, base: self.output.sent_so_far() };
         State::Flushing { next, pace }
-    }
-
-    fn discard(
-        &mut self,
-        workspace: &mut Workspace<'_>,
-        reads: &mut usize,
-        mut decoder: Decoder,
-        mut left: u64,
-        until: Option<Instant>,
-    ) -> io::Result<Step> {
-        loop {
-            while !self.input.is_empty() {
-                let Ok(step) = decoder.decode(self.input.bytes()) else {
-                    // Its response has been sent: there is nothing to answer this fault with.
-                    return Ok(Step::On(self.flushing(workspace, Next::Linger)));
-                };
-                self.input.consume(step.consumed);
-                if step.done {
-                    return Ok(Step::On(self.flushing(workspace, Next::Request)));
-                }
-                let Some(rest) = left.checked_sub(step.consumed as u64) else {
-                    return Ok(Step::On(self.flushing(workspace, Next::Linger)));
-                };
-                left = rest;
-                if step.consumed == 0 {
-                    break;
-                }
-            }
-            if *reads == 0 {
-                return Ok(Step::Stop(State::Discarding { decoder, left, until }, Turn::Yield));
-            }
-            *reads -= 1;
-            match self.fill(workspace)? {
-                Filled::All(_) | Filled::Some(_) => {}
-                Filled::End => return Ok(Step::On(State::Closed)),
-                Filled::Blocked => {
-                    let state = State::Discarding { decoder, left, until };
-                    return Ok(Step::Stop(state, Turn::Park(Interest::Read, until)));
-                }
-            }
-        }
-    }
-
-    fn linger(
-        &mut self,
-        workspace: &mut Workspace<'_>,
-        mut left: usize,
-        until: Instant,
-    ) -> io::Result<Step> {
-        loop {
-            self.input.consume(self.input.bytes().len());
-            match self.fill(workspace)? {
-                Filled::All(count) | Filled::Some(count) => match left.checked_sub(count) {
-                    Some(rest) => left = rest,
-                    None => return Ok(Step::On(State::Closed)),
-                },
-                Filled::End => return Ok(Step::On(State::Closed)),
-                Filled::Blocked => {
-                    let state = State::Lingering { left, until };
-                    return Ok(Step::Stop(state, Turn::Park(Interest::Read, Some(until))));
-                }
-            }
-        }
     }
 
     fn fill(&mut self, workspace: &mut Workspace<'_>) -> io::Result<Filled> {

@@ -47,6 +47,7 @@ pub fn config(threads: usize) -> Config {
         stuck_threads: 0,
         queue_timeout: None,
         relief: None,
+        proxy: None,
         observer: None,
     }
 }

@@ -92,6 +92,7 @@ impl Memory {
                 peer: inet([192, 0, 2, 7], 40001),
                 local: inet([198, 51, 100, 1], 8000),
                 secure: false,
+                claimed: false,
             },
             body,
             announced,
