@@ -19,6 +19,7 @@ mod reactor;
 pub mod server;
 #[cfg(test)]
 mod simulation;
+mod slots;
 mod spool;
 mod sys;
 mod transport;
