@@ -50,7 +50,7 @@ impl Rehearsal {
         let end = |port| Address::Inet(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
         Rehearsal {
             head: ask.head.clone(),
-            origin: Origin { peer: end(40_000), local: end(8_000), secure: false },
+            origin: Origin { peer: end(40_000), local: end(8_000), secure: false, claimed: false },
             body,
             upload,
             patience: match ask.patience {
