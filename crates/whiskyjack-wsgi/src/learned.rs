@@ -22,7 +22,7 @@ struct Field {
 }
 
 /// More than this is not worth its memory on an idle connection.
-const MOST_BYTES: usize = 4096;
+const MOST_BYTES: usize = 2048;
 
 /// One bit a field.
 const MOST_FIELDS: usize = u64::BITS as usize;
