@@ -106,11 +106,10 @@ pub(crate) struct Progress {
     pub(crate) expired: bool,
 }
 
-/// What came of the deadline, and of what for the access log.
-#[derive(Debug)]
+/// What came of the deadline, for the log and the access log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Expiry {
     pub(crate) what: Expired,
-    pub(crate) asked: Asked,
     /// the status that was sent; 0 for none
     pub(crate) status: u16,
     /// the body bytes of it
@@ -297,7 +296,7 @@ impl Call {
         &self,
         seen: Progress,
         page: impl FnOnce(&RequestHead) -> (Vec<u8>, u64),
-    ) -> Option<Expiry> {
+    ) -> Option<(Expiry, Asked)> {
         let mut under = lock(&self.under);
         let stage = under.stage;
         if under.number != seen.number
@@ -335,7 +334,7 @@ impl Call {
         under.stage = Stage::Expired(what);
         let asked =
             Asked { head: under.head.clone(), peer: under.peer.clone(), times: under.times };
-        Some(Expiry { what, asked, status, bytes })
+        Some((Expiry { what, status, bytes }, asked))
     }
 }
 

@@ -1,13 +1,13 @@
 //! Looks over all calls, now and then, for those that take too long, and ends their requests in the application's place.
 //! Runs on the monitor's thread: never waits, writes no log and asks the application nothing. `witness` does.
 
-use crate::call::{self, Expired, Progress};
-use crate::config::{Config, Record};
+use crate::call::Progress;
+use crate::config::Config;
 use crate::http1::defaults;
 use crate::pool::{Inside, Pool};
 use crate::witness::{Late, What};
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 use whiskyjack_proto::date::DateCache;
 use whiskyjack_proto::head::RequestHead;
 use whiskyjack_proto::write::{self, Asked};
@@ -127,30 +127,14 @@ impl Overdue {
             let body = write::refusal(&mut page, 504, asked, defaults(&pool.config, date));
             (page, body as u64)
         };
-        let Some(expiry) = pool.members[member].call.expire(progress, page) else { return false };
+        let Some((expiry, asked)) = pool.members[member].call.expire(progress, page) else {
+            return false;
+        };
         pool.expired.fetch_add(1, Ordering::Relaxed);
-        if expiry.what != Expired::Late {
-            record(&pool.config, &expiry.asked, expiry.status, expiry.bytes);
-        }
-        let what = What::Expired(expiry.what);
-        pool.witness.late(Late::new(member, progress.number, expiry.asked, ran, what));
+        let what = What::Expired(expiry);
+        pool.witness.late(Late::new(member, progress.number, asked, ran, what));
         true
     }
-}
-
-fn record(config: &Config, asked: &call::Asked, status: u16, bytes: u64) {
-    let Some(observer) = &config.observer else { return };
-    let duration = asked.times.begun.elapsed();
-    let now = SystemTime::now();
-    observer.finished(&Record {
-        peer: &asked.peer,
-        head: Some(&asked.head),
-        status,
-        bytes,
-        started: now.checked_sub(duration).unwrap_or(now),
-        duration,
-        queued: asked.times.queued,
-    });
 }
 
 #[cfg(test)]

@@ -3,8 +3,8 @@
 //! Two threads, because to look into the application may take as long as somebody keeps its interpreter: the *witness* writes the log and
 //! waits for nobody longer than a moment, the *asker* asks the application.
 
-use crate::call::{Asked, Expired};
-use crate::config::Why;
+use crate::call::{Asked, Expired, Expiry};
+use crate::config::{Config, Record, Why};
 use crate::exchange::Application;
 use crate::pool::{Inside, Pool};
 use crate::reactor::lock;
@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::fmt::Write;
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// A call that takes too long.
 #[derive(Debug)]
@@ -22,6 +22,8 @@ pub(crate) struct Late {
     number: u64,
     asked: Asked,
     ran: Duration,
+    /// from its head to this moment
+    took: Duration,
     what: What,
 }
 
@@ -30,12 +32,13 @@ pub(crate) struct Late {
 pub(crate) enum What {
     /// nothing: it is only slow
     Slow,
-    Expired(Expired),
+    Expired(Expiry),
 }
 
 impl Late {
     pub(crate) fn new(member: usize, number: u64, asked: Asked, ran: Duration, what: What) -> Late {
-        Late { member, number, asked, ran, what }
+        let took = asked.times.begun.elapsed();
+        Late { member, number, asked, ran, took, what }
     }
 }
 
@@ -170,6 +173,7 @@ impl Teller {
             };
             match event {
                 Ok(Event::Late(late)) => {
+                    record(&pool.config, &late);
                     serial += 1;
                     let interrupt = pool.config.raise && matches!(late.what, What::Expired(_));
                     let (member, number) = (late.member, late.number);
@@ -203,14 +207,35 @@ impl Teller {
     }
 }
 
+/// Tells the observer of a request that the monitor has ended.
+fn record(config: &Config, late: &Late) {
+    let (Some(observer), What::Expired(expiry)) = (&config.observer, late.what) else { return };
+    if expiry.what == Expired::Late {
+        // Its thread does that itself.
+        return;
+    }
+    let (now, asked) = (SystemTime::now(), &late.asked);
+    observer.finished(&Record {
+        peer: &asked.peer,
+        head: Some(&asked.head),
+        status: expiry.status,
+        bytes: expiry.bytes,
+        started: now.checked_sub(late.took).unwrap_or(now),
+        duration: late.took,
+        queued: asked.times.queued,
+    });
+}
+
 /// `GET /slow: answered with 504 after 30.0 s in the application and 0.0 s in the queue`
 fn headline(late: &Late) -> String {
     let (head, times) = (&late.asked.head, late.asked.times);
     let what = match late.what {
         What::Slow => "is slow: so far",
-        What::Expired(Expired::Answered) => "answered with 504 after",
-        What::Expired(Expired::Aborted) => "broken off after",
-        What::Expired(Expired::Late) => "answered, but its thread does not come back: so far",
+        What::Expired(expiry) => match expiry.what {
+            Expired::Answered => "answered with 504 after",
+            Expired::Aborted => "broken off after",
+            Expired::Late => "answered, but its thread does not come back: so far",
+        },
     };
     format!(
         "{} {}: {what} {:.1} s in the application and {:.1} s in the queue",

@@ -179,3 +179,59 @@ fn frames(py: Python<'_>, number: u64) -> PyResult<Vec<Frame>> {
     }
     Ok(frames)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicBool, AtomicU64};
+
+    #[test]
+    fn an_exception_from_outside_comes_out_while_the_seat_is_open_or_not_at_all() {
+        const CODE: &std::ffi::CStr = c"for _ in range(30): pass";
+        let (number, is_over) = (AtomicU64::new(0), AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Acquire) {
+                    Python::attach(|py| interrupt(py, number.load(Ordering::Acquire), &|| true));
+                }
+            });
+            let (mut late, mut raised) = (0, 0);
+            Python::attach(|py| {
+                take(py, &mut || {
+                    number.store(identity(py), Ordering::Release);
+                    for round in 0.. {
+                        if raised >= 20 && late >= 20 {
+                            break;
+                        }
+                        let (outcome, is_interrupted) = open(py, || {
+                            // The other thread runs while this one is detached. Every second time it comes too late.
+                            py.detach(std::thread::yield_now);
+                            if round % 2 == 0 { py.run(CODE, None, None) } else { Ok(()) }
+                        });
+                        py.run(CODE, None, None).expect("no exception outside");
+                        late += usize::from(is_interrupted && outcome.is_ok());
+                        if let Err(error) = outcome {
+                            assert!(is_interrupted && error.is_instance_of::<RequestTimeout>(py));
+                            raised += 1;
+                        }
+                    }
+                });
+            });
+            is_over.store(true, Ordering::Release);
+        });
+    }
+
+    #[test]
+    fn a_thread_without_a_seat_is_not_interrupted_and_neither_is_another_call() {
+        Python::attach(|py| {
+            let number = identity(py);
+            assert!(!interrupt(py, number, &|| true));
+            take(py, &mut || {
+                assert!(!interrupt(py, number, &|| true), "nothing runs");
+                let (is_raised, is_interrupted) = open(py, || interrupt(py, number, &|| false));
+                assert!(!is_raised && !is_interrupted);
+            });
+            assert!(!interrupt(py, number, &|| true));
+        });
+    }
+}
