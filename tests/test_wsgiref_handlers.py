@@ -111,7 +111,7 @@ def test_whatever_an_application_does_is_answered_as_by_the_original(seed: int, 
 @pytest.mark.parametrize(
     "attributes", [{}, {"http_version": "1.1"}, {"server_software": "S/1"}, {"origin_server": False}]
 )
-@pytest.mark.parametrize("headers", [[DATE], [DATE, ("Server", "mine")], [DATE, ("Content-Length", "13")]])
+@pytest.mark.parametrize("headers", [[DATE], [DATE, ("Server", "mine")], [DATE, ("Content-Length", "12")]])
 def test_what_stands_before_the_body_is_the_originals(protocol: str, attributes: Any, headers: Any) -> None:
     def app(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         start_response("200 OK", list(headers))
