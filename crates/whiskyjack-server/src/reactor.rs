@@ -172,10 +172,10 @@ impl Reactor {
                         && !proxy.trusted.has(&origin)
                     {
                         if let Some(untold) = polling.strangers.happened(now) {
+                            let peer = &origin.peer;
                             log::warn!(
-                                "closed a connection of {:?}: it is not among those that may send a PROXY header \
-                                 ({untold} more since the last such line)",
-                                origin.peer
+                                "closed a connection of {peer:?}: it may not send a PROXY header, which every \
+                                 connection must begin with ({untold} others since this was last said)"
                             );
                         }
                         continue;

@@ -1,12 +1,16 @@
 //! From the program's settings to what the server wants to know. The only room that knows both.
 
 use crate::settings::Settings;
-use crate::values::TimeoutAction;
+use crate::sockets::url;
+use crate::values::{ProxyVersions, TimeoutAction, Value};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use socket2::Socket;
 use std::sync::Arc;
 use whiskyjack_proto::body::BodyLimits;
 use whiskyjack_proto::parse::HeadLimits;
-use whiskyjack_server::config::{Config, Observer};
+use whiskyjack_proto::proxy::Versions;
+use whiskyjack_server::config::{Config, Observer, ProxyProtocol};
+use whiskyjack_server::trust::{Trust, Trusted};
 
 /// What the server is told. `connections` is how many the process has room for.
 pub fn config(
@@ -55,9 +59,44 @@ pub fn config(
         },
         queue_timeout: settings.queue_timeout.0,
         relief: None,
-        proxy: None,
+        proxy: proxy(settings),
         observer,
     }
+}
+
+fn proxy(settings: &Settings) -> Option<ProxyProtocol> {
+    let versions = match settings.proxy_protocol {
+        ProxyVersions::Off => return None,
+        ProxyVersions::V1 => Versions::One,
+        ProxyVersions::V2 => Versions::Two,
+        ProxyVersions::Auto => Versions::Both,
+    };
+    let trusted = Trust(settings.proxy_allow_from.clone());
+    Some(ProxyProtocol { versions, trusted, timeout: settings.proxy_timeout.0 })
+}
+
+/// Sees to it that every socket has somebody who may send the PROXY header which is expected there.
+pub fn check_proxies(settings: &Settings, sockets: &[Socket]) -> Result<(), String> {
+    if settings.proxy_protocol == ProxyVersions::Off {
+        return Ok(());
+    }
+    for socket in sockets {
+        let is_unix = socket.local_addr().is_ok_and(|local| local.as_socket().is_none());
+        let is_reachable = settings.proxy_allow_from.iter().any(|trusted| match trusted {
+            Trusted::Anyone => true,
+            Trusted::UnixSocket => is_unix,
+            Trusted::Network(_) => !is_unix,
+        });
+        if !is_reachable {
+            return Err(format!(
+                "proxy-allow-from = \"{}\": nobody may send the PROXY header that {} expects; add {}",
+                settings.proxy_allow_from.show(),
+                url(socket),
+                if is_unix { "unix:" } else { "the proxy's address" }
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Descriptors that are left to the application: its files, its database.
@@ -133,6 +172,20 @@ mod tests {
     fn zero_turns_a_timeout_and_the_limit_of_a_body_off() {
         assert_eq!(config(&settings("body-timeout", "0"), 1, None).body_timeout, None);
         assert_eq!(config(&settings("limit-request-body", "0"), 1, None).body.body, u64::MAX);
+    }
+
+    #[test]
+    fn a_proxy_header_is_expected_only_where_it_is_asked_for() {
+        assert!(config(&settings("", ""), 1, None).proxy.is_none());
+        for (text, versions) in
+            [("v1", Versions::One), ("v2", Versions::Two), ("auto", Versions::Both)]
+        {
+            let proxy =
+                config(&settings("proxy-protocol", text), 1, None).proxy.expect("asked for");
+            assert_eq!((proxy.versions, proxy.timeout), (versions, Some(Duration::from_secs(5))));
+            let has = |address: &str| proxy.trusted.has_address(address.parse().expect("right"));
+            assert!(has("127.0.0.1") && has("::1") && !has("192.0.2.1"));
+        }
     }
 
     #[test]

@@ -4,8 +4,8 @@
 use crate::sockets::Bind;
 use crate::spec::Spec;
 use crate::values::{
-    FieldText, Level, Output, Owner, Permissions, RootPath, Shape, Size, Timeout, TimeoutAction,
-    Unbelieved, Underscores, Value, Whole,
+    FieldText, Level, Output, Owner, Permissions, ProxyVersions, RootPath, Shape, Size, Timeout,
+    TimeoutAction, Unbelieved, Underscores, Value, Whole,
 };
 use std::path::PathBuf;
 use std::time::Duration;
@@ -175,13 +175,22 @@ settings! {
     /// Who a Unix socket belongs to: `user`, `user:group` or `:group`.
     unix_socket_owner: Option<Owner> = "", "unix-socket-owner", "OWNER", Addresses;
 
+    /// Begin each connection with a PROXY header, by which a proxy tells the client's address: version `v1`, `v2`, or either
+    /// (`auto`). Nobody is then served without one.
+    proxy_protocol: ProxyVersions = "off", "proxy-protocol", "VERSION", Addresses;
+
+    /// Proxies that may send a PROXY header: addresses, networks such as `10.0.0.0/8`, `unix:` (whoever connects over a Unix
+    /// socket) or `*` (anyone). Connections of all others are closed.
+    proxy_allow_from: Vec<Trusted> = "127.0.0.1,::1", "proxy-allow-from", "ADDRESS", Addresses;
+
     /// Threads that run the application. A thread costs next to nothing until the application blocks.
     threads: Whole<1, 65_535> = "8", "threads", "COUNT", Concurrency;
 
     /// Connections open at once; over it, new ones wait in the backlog.
     limit_connections: Whole<1, 1_000_000> = "10000", "limit-connections", "COUNT", Concurrency;
 
-    /// Connections open at once from one IP address; one more is closed. 0 is any number, as behind a proxy it must be.
+    /// Connections open at once from one IP address; one more is closed. 0 is any number, as behind a proxy it must
+    /// be, unless a PROXY header tells of the client: then it is the client's address that counts.
     limit_connections_per_address: Whole<0, 1_000_000> =
         "0", "limit-connections-per-address", "COUNT", Concurrency;
 
@@ -207,6 +216,9 @@ settings! {
 
     /// How long a request may wait for a thread: then it is answered with 503. 0 is for ever.
     queue_timeout: Timeout = "30s", "queue-timeout", "DURATION", Timeouts;
+
+    /// How long a PROXY header may take to come; 0 is for ever.
+    proxy_timeout: Timeout = "5s", "proxy-timeout", "DURATION", Timeouts;
 
     /// How long the head of a request may take to come; 0 is for ever.
     head_timeout: Timeout = "15s", "head-timeout", "DURATION", Timeouts;

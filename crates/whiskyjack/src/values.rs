@@ -441,6 +441,20 @@ macro_rules! choice {
 }
 
 choice! {
+    /// The PROXY header that a connection begins with.
+    ProxyVersions {
+        /// none: a connection begins with a request
+        Off = "off",
+        /// a line of text
+        V1 = "v1",
+        /// a binary block
+        V2 = "v2",
+        /// one or the other
+        Auto = "auto",
+    }
+}
+
+choice! {
     /// From which severity on a log line is written.
     Level {
         /// every step

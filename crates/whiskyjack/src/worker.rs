@@ -102,6 +102,7 @@ pub fn serve(py: Python<'_>, settings: &Settings) -> Result<(), Error> {
     };
     let bound = sockets::bind(&settings.bind, &options).map_err(Error::Address)?;
     let files = Remove(bound.files.clone());
+    engine::check_proxies(settings, &bound.sockets).map_err(Error::Usage)?;
     run(py, settings, bound)?;
     drop(files);
     Ok(())
