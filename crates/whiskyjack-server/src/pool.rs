@@ -219,7 +219,7 @@ impl Pool {
 
     /// Whether a call is under way.
     pub(crate) fn is_inside(&self) -> bool {
-        self.members.iter().any(|member| matches!(member.inside(), Inside::Call(_)))
+        (0..self.members.len()).any(|member| self.is_inside_call(member))
     }
 
     /// Runs something that may wait, outside the application.
@@ -426,6 +426,24 @@ impl Pool {
     /// Who leads now.
     pub(crate) fn leader(&self) -> usize {
         lock(&self.duty).leader
+    }
+
+    /// Whether a thread is inside a call of the application.
+    pub(crate) fn is_inside_call(&self, member: usize) -> bool {
+        matches!(self.members[member].inside(), Inside::Call(_))
+    }
+
+    /// Has the first thread look around: it sleeps, or it polls, or it does so before its next wait.
+    pub(crate) fn nudge(&self) {
+        let asleep = {
+            let mut duty = lock(&self.duty);
+            let place = duty.asleep.iter().position(|&thread| thread == 0);
+            place.map(|place| duty.asleep.remove(place))
+        };
+        match asleep {
+            Some(first) => self.members[first].wake(),
+            None => self.reactor.wake(),
+        }
     }
 
     /// Takes nothing new from here on; the leader sees to the rest.

@@ -64,6 +64,7 @@ impl Server {
 
     /// Serves until the handle says otherwise. The calling thread becomes the first application thread, so it may be held
     /// up inside the application after a cut: another thread that must know of the end asks [`Handle::wait`].
+    /// Of the threads that it starts, none is left when it returns but those that a cut finds inside the application.
     /// Errors: a thread can't be started.
     pub fn run(self) -> io::Result<Ended> {
         let threads = self.pool.members.len();
@@ -76,48 +77,51 @@ impl Server {
             application.thread(&mut || pool.live(0, application));
         }
         let ended = self.handle().wait();
-        let handles = started?;
-        if ended == Ended::Drained {
-            for thread in handles {
-                if thread.join().is_err() {
-                    log::error!("a thread of the server ended by a panic");
-                }
+        for (member, thread) in started? {
+            // After a cut, a thread that is inside the application may never come back.
+            if ended != Ended::Drained
+                && member.is_some_and(|member| self.pool.is_inside_call(member))
+            {
+                continue;
+            }
+            if thread.join().is_err() {
+                log::error!("a thread of the server ended by a panic");
             }
         }
         Ok(ended)
     }
 
-    fn start(&self, threads: usize) -> io::Result<Vec<JoinHandle<()>>> {
+    /// Starts the threads: each with its place among the pool's, where it has one that calls the application.
+    fn start(&self, threads: usize) -> io::Result<Vec<(Option<usize>, JoinHandle<()>)>> {
         let mut handles = Vec::with_capacity(threads);
         for number in 1..threads {
             let pool = Arc::clone(&self.pool);
             let application = Arc::clone(&self.application);
             let standby = number + 1 == threads;
             let name = if standby { "standby".into() } else { thread_name(number) };
-            handles.push(Builder::new().name(name).stack_size(STACK).spawn(move || {
+            let handle = Builder::new().name(name).stack_size(STACK).spawn(move || {
                 if standby {
                     // It must go on when the interpreter is stuck, so it never enters it.
                     pool.live(number, &*application);
                 } else {
                     application.thread(&mut || pool.live(number, &*application));
                 }
-            })?);
+            })?;
+            handles.push(((!standby).then_some(number), handle));
         }
         if let Some(ends) = self.pool.witness.ends() {
             let (asker, teller) = ends.split();
             let pool = Arc::clone(&self.pool);
             let application = Arc::clone(&self.application);
-            handles.push(
-                Builder::new()
-                    .name("asker".into())
-                    .spawn(move || asker.live(&pool, &*application))?,
-            );
+            let asker = move || asker.live(&pool, &*application);
+            handles.push((None, Builder::new().name("asker".into()).spawn(asker)?));
             let pool = Arc::clone(&self.pool);
-            handles.push(Builder::new().name("witness".into()).spawn(move || teller.live(&pool))?);
+            let witness = move || teller.live(&pool);
+            handles.push((None, Builder::new().name("witness".into()).spawn(witness)?));
         }
         let pool = Arc::clone(&self.pool);
-        handles
-            .push(Builder::new().name("monitor".into()).spawn(move || pool.monitor.watch(&pool))?);
+        let monitor = move || pool.monitor.watch(&pool);
+        handles.push((None, Builder::new().name("monitor".into()).spawn(monitor)?));
         Ok(handles)
     }
 }
@@ -159,6 +163,12 @@ impl Handle {
     /// End at once.
     pub fn stop(&self) {
         self.pool.stop();
+    }
+
+    /// Has the thread that runs the server come out of its wait soon, so that [`Application::wait`] returns there.
+    /// It is left alone while it is inside the application.
+    pub fn nudge(&self) {
+        self.pool.nudge();
     }
 
     /// Waits until the server has ended.

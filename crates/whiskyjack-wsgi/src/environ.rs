@@ -58,6 +58,8 @@ impl From<Contradiction> for Unfit {
 /// What is the same in every environ of a gateway.
 pub(crate) struct Constants {
     dict: Py<PyDict>,
+    /// the embedder's words about a connection, which stand over ours
+    above: Option<Py<PyDict>>,
     /// SCRIPT_NAME: empty, or with a `/` in front and none behind
     root: Vec<u8>,
     header_map: HeaderMap,
@@ -194,10 +196,42 @@ impl Constants {
         }
         Ok(Constants {
             dict: dict.unbind(),
+            above: None,
             root,
             header_map: shown.header_map,
             trust: Trust(shown.trusted),
             untrusted: shown.untrusted,
+        })
+    }
+
+    /// See [`crate::Gateway::between`].
+    pub(crate) fn between(
+        self,
+        py: Python<'_>,
+        below: Option<&Bound<'_, PyDict>>,
+        above: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Constants> {
+        let dict = PyDict::new(py);
+        for (key, value) in below.into_iter().flatten() {
+            // What a request may bring must not be taken for something that it has brought.
+            let is_the_requests = match key.cast::<PyString>() {
+                Ok(key) => {
+                    key.to_string_lossy().starts_with("HTTP_")
+                        || *key == "CONTENT_TYPE"
+                        || *key == "CONTENT_LENGTH"
+                        || *key == "REMOTE_PORT"
+                }
+                Err(_) => false,
+            };
+            if !is_the_requests {
+                dict.set_item(key, value)?;
+            }
+        }
+        dict.update(self.dict.bind(py).as_mapping())?;
+        Ok(Constants {
+            dict: dict.unbind(),
+            above: above.map(|above| above.clone().unbind()),
+            ..self
         })
     }
 
@@ -227,6 +261,15 @@ impl Constants {
             }
             // Applications read the address without asking whether it is there; none needs the port.
             Address::Unix(_) => dict.set_item(intern!(py, "REMOTE_ADDR"), intern!(py, ""))?,
+        }
+        if let Some(above) = &self.above {
+            dict.update(above.bind(py).as_mapping())?;
+            // The request's own, which an empty one must not hide.
+            for key in [intern!(py, "CONTENT_LENGTH"), intern!(py, "CONTENT_TYPE")] {
+                if dict.contains(key)? {
+                    dict.del_item(key)?;
+                }
+            }
         }
         let forwarded = match self.untrusted {
             _ if self.trust.has(origin) => Forwarded::Believed,

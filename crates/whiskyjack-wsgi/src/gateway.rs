@@ -13,6 +13,7 @@ use crate::file_wrapper::FileWrapper;
 use crate::forwarded::Untrusted;
 use crate::lease::{Draft, Lease};
 use crate::raw;
+use crate::report::{Report, ToLog, request_line};
 use crate::seat::{self, RequestTimeout};
 use crate::start_response::{StartResponse, send, send_last, type_name, wait_writable};
 use pyo3::intern;
@@ -51,6 +52,7 @@ pub struct Options {
 pub struct Gateway {
     application: Py<PyAny>,
     constants: Constants,
+    report: Box<dyn Report>,
     /// tells whose template a connection has
     number: u64,
 }
@@ -87,7 +89,25 @@ impl Gateway {
             server_software: &options.server_software,
         };
         let constants = Constants::new(py, shown)?;
-        Ok(Gateway { application, constants, number: NUMBER.fetch_add(1, Ordering::Relaxed) })
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        Ok(Gateway { application, constants, report: Box::new(ToLog), number })
+    }
+
+    /// The same with the application's faults reported there rather than in the log.
+    pub fn reporting(self, report: Box<dyn Report>) -> Gateway {
+        Gateway { report, ..self }
+    }
+
+    /// The same with environs that begin with what `below` has, where the server sets nothing of its own, and take what `above` has, at the
+    /// time when their connection begins, over what the server sets for a connection.
+    pub fn between(
+        self,
+        py: Python<'_>,
+        below: Option<&Bound<'_, PyDict>>,
+        above: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Gateway> {
+        let constants = self.constants.between(py, below, above)?;
+        Ok(Gateway { constants, ..self })
     }
 
     fn connection(&self, py: Python<'_>, exchange: &mut dyn Exchange) -> PyResult<Box<Connection>> {
@@ -106,7 +126,7 @@ impl Gateway {
     fn answer(&self, py: Python<'_>, exchange: &mut dyn Exchange) -> Result<(), Failure> {
         let mut connection = match self.connection(py, exchange) {
             Ok(connection) => connection,
-            Err(error) => return Err(log_raised(py, &error, exchange.head())),
+            Err(error) => return Err(self.raised(py, &error, exchange.head())),
         };
         let outcome = self.converse(py, exchange, &mut connection);
         *exchange.cache() = Some(connection);
@@ -138,7 +158,7 @@ impl Gateway {
         let (request, environ, start_response, write) = match self.prepare(py, exchange, connection)
         {
             Ok(prepared) => prepared,
-            Err(Unfit::Python(error)) => return Err(log_raised(py, &error, exchange.head())),
+            Err(Unfit::Python(error)) => return Err(self.raised(py, &error, exchange.head())),
             Err(Unfit::Contradictory) => {
                 log::warn!(
                     "{}: refused for having both Forwarded and X-Forwarded-*: the proxy must remove those that it does not set itself",
@@ -167,7 +187,7 @@ impl Gateway {
         draft.settle();
         draft.write = Some(write);
         let (outcome, draft) = lease.lend(py, exchange, draft, || {
-            let call = Call { py, lease };
+            let call = Call { py, lease, report: &*self.report };
             let run = || call.run(self.application.bind(py), environ, start_response);
             match seat::open(py, run) {
                 // Who was interrupted has been told of already, with what it was doing.
@@ -180,10 +200,40 @@ impl Gateway {
             }
         });
         let mut draft = draft.unwrap_or_default();
-        let outcome = outcome.or_else(|trouble| report(py, exchange, &mut draft, trouble));
+        let outcome = outcome.or_else(|trouble| self.report(py, exchange, &mut draft, trouble));
         draft.clear();
         connection.draft = Some(draft);
         outcome
+    }
+
+    /// Says once what happened, and what the server shall do about it.
+    fn report(
+        &self,
+        py: Python<'_>,
+        exchange: &mut dyn Exchange,
+        draft: &mut Draft,
+        trouble: Trouble,
+    ) -> Result<(), Failure> {
+        match &trouble {
+            Trouble::Raised(error) => draft.birthplace.hold_raised(py, error),
+            Trouble::Misuse(_) | Trouble::Unsent(_) => draft.birthplace.hold(),
+        }
+        match trouble {
+            Trouble::Unsent(failure) => Err(failure),
+            Trouble::Misuse(what) => {
+                self.report.misused(py, &what, exchange.head());
+                Err(Failure::Application)
+            }
+            Trouble::Raised(error) => match draft.fault.take() {
+                Some(fault) if error::is_of(py, &error, &fault) => answer_fault(exchange, fault),
+                _ => Err(self.raised(py, &error, exchange.head())),
+            },
+        }
+    }
+
+    fn raised(&self, py: Python<'_>, error: &PyErr, head: &RequestHead) -> Failure {
+        self.report.raised(py, "the application", error, head);
+        Failure::Application
     }
 }
 
@@ -249,6 +299,7 @@ const TEXT_FILE: &str = "the file that wsgi.file_wrapper was given reads str, no
 struct Call<'a, 'py> {
     py: Python<'py>,
     lease: &'a Lease,
+    report: &'a dyn Report,
 }
 
 impl<'py> Call<'_, 'py> {
@@ -262,13 +313,15 @@ impl<'py> Call<'_, 'py> {
         // A panic passes through, but not without close().
         let outcome = panic::catch_unwind(AssertUnwindSafe(|| self.respond(&result)));
         if let Err(error) = close(&result) {
-            let line = self.lease.with(self.py, |exchange, _| request_line(exchange.head()))?;
-            log::error!(
-                "{line}: close() of what the application returned raised\n{}",
-                traceback(self.py, &error)
-            );
+            let head = self.head()?;
+            self.report.raised(self.py, "close() of what the application returned", &error, &head);
         }
         outcome.unwrap_or_else(|panic| panic::resume_unwind(panic))
+    }
+
+    /// A copy, because what is done with it may run Python code, which nothing does that uses the exchange.
+    fn head(&self) -> PyResult<RequestHead> {
+        self.lease.with(self.py, |exchange, _| exchange.head().clone())
     }
 
     fn respond(&self, result: &Bound<'py, PyAny>) -> Result<(), Trouble> {
@@ -431,11 +484,11 @@ impl<'py> Call<'_, 'py> {
     ) -> Result<(), Trouble> {
         let balance = self.end(last, length)?;
         if balance.excess > 0 {
-            let line = self.lease.with(self.py, |exchange, _| request_line(exchange.head()))?;
-            log::error!(
-                "{line}: the application gave {} bytes more than its Content-Length; they are cut off",
+            let what = format!(
+                "the application gave {} bytes more than its Content-Length; they are cut off",
                 balance.excess
             );
+            self.report.misused(self.py, &what, &self.head()?);
         }
         if balance.missing > 0 {
             return Err(Trouble::Misuse(format!(
@@ -570,30 +623,6 @@ fn close(result: &Bound<'_, PyAny>) -> PyResult<()> {
     Ok(())
 }
 
-/// Says once what happened, and what the server shall do about it.
-fn report(
-    py: Python<'_>,
-    exchange: &mut dyn Exchange,
-    draft: &mut Draft,
-    trouble: Trouble,
-) -> Result<(), Failure> {
-    match &trouble {
-        Trouble::Raised(error) => draft.birthplace.hold_raised(py, error),
-        Trouble::Misuse(_) | Trouble::Unsent(_) => draft.birthplace.hold(),
-    }
-    match trouble {
-        Trouble::Unsent(failure) => Err(failure),
-        Trouble::Misuse(what) => {
-            log::error!("{}: {what}", request_line(exchange.head()));
-            Err(Failure::Application)
-        }
-        Trouble::Raised(error) => match draft.fault.take() {
-            Some(fault) if error::is_of(py, &error, &fault) => answer_fault(exchange, fault),
-            _ => Err(log_raised(py, &error, exchange.head())),
-        },
-    }
-}
-
 /// Answers a request whose body can't be read, after the application gave up on it.
 fn answer_fault(exchange: &mut dyn Exchange, fault: io::Error) -> Result<(), Failure> {
     let status = match fault.kind() {
@@ -623,26 +652,4 @@ fn answer_plainly(exchange: &mut dyn Exchange, status: &str) -> Result<(), Failu
     }
     exchange.start(&head, Some(body.len() as u64));
     exchange.write_last(&body.as_bytes())
-}
-
-fn log_raised(py: Python<'_>, error: &PyErr, head: &RequestHead) -> Failure {
-    log::error!("{}: the application raised\n{}", request_line(head), traceback(py, error));
-    Failure::Application
-}
-
-/// The traceback as Python prints it, without the line feed at its end.
-fn traceback(py: Python<'_>, error: &PyErr) -> String {
-    let format = || -> PyResult<String> {
-        // Up to 3.11 the exception itself does not have its traceback yet.
-        let parts = (error.get_type(py), error.value(py), error.traceback(py));
-        let lines = py.import("traceback")?.call_method1("format_exception", parts)?;
-        let text: String = PyString::new(py, "").call_method1("join", (lines,))?.extract()?;
-        Ok(text.trim_end().to_owned())
-    };
-    // An exception may refuse to be shown.
-    format().unwrap_or_else(|_| format!("{} (its traceback can't be shown)", error.get_type(py)))
-}
-
-fn request_line(head: &RequestHead) -> String {
-    format!("{} {}", head.method().escape_ascii(), head.target().escape_ascii())
 }

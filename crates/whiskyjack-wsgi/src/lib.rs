@@ -41,6 +41,7 @@ mod lease;
 mod names;
 mod percent;
 mod raw;
+mod report;
 mod seat;
 mod start_response;
 
@@ -49,4 +50,5 @@ pub use error::ClientDisconnected;
 pub use file_wrapper::FileWrapper;
 pub use forwarded::Untrusted;
 pub use gateway::{Gateway, Options};
+pub use report::Report;
 pub use seat::RequestTimeout;

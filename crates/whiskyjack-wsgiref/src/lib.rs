@@ -8,6 +8,7 @@ mod headers;
 mod hop;
 mod native;
 mod path;
+mod request;
 mod response;
 mod testing;
 mod uri;
@@ -26,6 +27,8 @@ pub mod module {
     pub use crate::hop::is_hop_by_hop;
     #[pymodule_export]
     pub use crate::path::shift_path_info;
+    #[pymodule_export]
+    pub use crate::request::{BadRequest, RequestBody, RequestHeadReader, request_environ};
     #[pymodule_export]
     pub use crate::response::{
         format_date_time, gateway_preamble, implied_length, origin_preamble, refuse_fields,

@@ -123,6 +123,14 @@ pub fn make_room(connections: usize) -> usize {
     fits
 }
 
+/// How many of `connections` there is room for in a process whose limit is not ours to raise.
+pub fn room(connections: usize) -> usize {
+    match getrlimit(Resource::Nofile).current {
+        Some(soft) => connections_within(soft, connections),
+        None => connections,
+    }
+}
+
 fn connections_within(descriptors: u64, connections: usize) -> usize {
     let room = match descriptors.checked_sub(RESERVED) {
         Some(room) if room >= RESERVED => room,

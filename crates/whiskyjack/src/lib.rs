@@ -5,6 +5,7 @@ pub mod application;
 pub mod banner;
 pub mod check;
 pub mod command;
+pub mod embedded;
 pub mod engine;
 pub mod logs;
 pub mod program;
@@ -25,6 +26,8 @@ mod _whiskyjack {
     use pyo3::prelude::*;
     use std::ffi::OsString;
 
+    #[pymodule_export]
+    use crate::embedded::{Request, Server};
     #[pymodule_export]
     use whiskyjack_wsgiref::module;
 

@@ -9,15 +9,30 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Sends what is logged from `level` on to standard error. A second call changes nothing but the level.
 pub fn start(level: Level) {
-    let coloured = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     // It fails where the process has a logger already, and then that one is asked for.
-    let _ = log::set_boxed_logger(Box::new(Errors { coloured }));
-    log::set_max_level(match level {
+    let _ = log::set_boxed_logger(errors());
+    log::set_max_level(filter(level));
+}
+
+/// The same where the process has no logger yet; one that it has is left as it is.
+pub fn start_unless_started(level: Level) {
+    if log::set_boxed_logger(errors()).is_ok() {
+        log::set_max_level(filter(level));
+    }
+}
+
+fn errors() -> Box<Errors> {
+    let coloured = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    Box::new(Errors { coloured })
+}
+
+fn filter(level: Level) -> LevelFilter {
+    match level {
         Level::Debug => LevelFilter::Debug,
         Level::Info => LevelFilter::Info,
         Level::Warning => LevelFilter::Warn,
         Level::Error => LevelFilter::Error,
-    });
+    }
 }
 
 struct Errors {

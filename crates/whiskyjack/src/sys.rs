@@ -3,7 +3,7 @@
 use std::ffi::{CString, c_char};
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 
 /// A moment on the clock of the local time zone.
@@ -61,6 +61,16 @@ pub fn take_descriptor(number: RawFd) -> io::Result<OwnedFd> {
     }
     // SAFETY: it is open, and whoever started the process gave it to us by name; `sockets` takes each number once.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// A descriptor of our own for what a number stands for that belongs to somebody else. Fails if it stands for nothing.
+pub fn duplicate(number: RawFd) -> io::Result<OwnedFd> {
+    if number < 0 {
+        return Err(io::Error::from_raw_os_error(libc::EBADF));
+    }
+    // SAFETY: the number is not -1, and it is borrowed for the duplication alone. Should its owner close it at this moment, the duplicate is of
+    // another file or there is none; the kernel does not mind.
+    unsafe { BorrowedFd::borrow_raw(number) }.try_clone_to_owned()
 }
 
 /// The number of a user, where there is one of this name.
