@@ -1,8 +1,9 @@
 //! From the program's settings to what the server wants to know. The only room that knows both.
 
+use crate::choices::{ProxyVersions, TimeoutAction};
 use crate::settings::Settings;
 use crate::sockets::url;
-use crate::values::{ProxyVersions, TimeoutAction, Value};
+use crate::values::Value;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::Socket;
 use std::sync::Arc;

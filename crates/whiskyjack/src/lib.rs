@@ -4,6 +4,7 @@ pub mod access_log;
 pub mod application;
 pub mod banner;
 pub mod check;
+pub mod choices;
 pub mod command;
 pub mod embedded;
 pub mod engine;

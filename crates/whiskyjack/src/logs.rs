@@ -1,7 +1,7 @@
 //! The error log: lines on standard error, one write each. Knows nothing of requests.
 
+use crate::choices::Level;
 use crate::sys;
-use crate::values::Level;
 use log::{LevelFilter, Log, Metadata, Record};
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write as _};

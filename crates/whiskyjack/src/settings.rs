@@ -1,11 +1,11 @@
 //! Every setting once: name, type, default, help and group. The only room that names a default.
 //! Knows not where a value comes from: `sources` does.
 
+use crate::choices::{Level, ProxyVersions, TimeoutAction, Unbelieved, Underscores};
 use crate::sockets::Bind;
 use crate::spec::Spec;
 use crate::values::{
-    FieldText, Level, Output, Owner, Permissions, ProxyVersions, RootPath, Shape, Size, Timeout,
-    TimeoutAction, Unbelieved, Underscores, Value, Whole,
+    FieldText, Output, Owner, Permissions, RootPath, Shape, Size, Timeout, Value, Whole,
 };
 use std::path::PathBuf;
 use std::time::Duration;

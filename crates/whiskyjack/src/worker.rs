@@ -4,13 +4,14 @@
 use crate::access_log::AccessLog;
 use crate::application::{self, Loaded};
 use crate::banner::{self, Banner};
+use crate::choices::{Unbelieved, Underscores};
 use crate::engine;
 use crate::settings::Settings;
 use crate::signals::{self, Ending, Watch};
 use crate::sockets::{self, Bound, SocketFiles};
 use crate::sys;
 use crate::traceback;
-use crate::values::{Output, Unbelieved, Underscores, absolute};
+use crate::values::{Output, absolute};
 use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::prelude::*;
 use std::env;

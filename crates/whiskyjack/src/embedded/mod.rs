@@ -37,11 +37,12 @@ pub use self::request::Request;
 
 use self::alarm::Alarm;
 use self::host::{Complaints, Ears, Hooks, Host, Hosted};
+use crate::choices::Level;
 use crate::engine;
 use crate::logs;
 use crate::settings::{Group, Setting, Settings, TABLE};
 use crate::sys;
-use crate::values::{Level, nearest};
+use crate::values::nearest;
 use crate::worker::gateway_options;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
