@@ -183,6 +183,9 @@ settings! {
     /// socket) or `*` (anyone). Connections of all others are closed.
     proxy_allow_from: Vec<Trusted> = "127.0.0.1,::1", "proxy-allow-from", "ADDRESS", Addresses;
 
+    /// How long a PROXY header may take to come; 0 is for ever.
+    proxy_timeout: Timeout = "5s", "proxy-timeout", "DURATION", Addresses;
+
     /// Threads that run the application. A thread costs next to nothing until the application blocks.
     threads: Whole<1, 65_535> = "8", "threads", "COUNT", Concurrency;
 
@@ -216,9 +219,6 @@ settings! {
 
     /// How long a request may wait for a thread: then it is answered with 503. 0 is for ever.
     queue_timeout: Timeout = "30s", "queue-timeout", "DURATION", Timeouts;
-
-    /// How long a PROXY header may take to come; 0 is for ever.
-    proxy_timeout: Timeout = "5s", "proxy-timeout", "DURATION", Timeouts;
 
     /// How long the head of a request may take to come; 0 is for ever.
     head_timeout: Timeout = "15s", "head-timeout", "DURATION", Timeouts;
