@@ -233,6 +233,20 @@ def test_a_piece_is_sent_before_the_next_is_asked_for(served: Served, stage: str
 
 
 @PLAIN_AND_CHECKED
+@pytest.mark.parametrize("name", ["burst_gated", "burst_gated_write"])
+def test_pieces_close_behind_each_other_do_not_wait_for_one_that_takes_long(
+    served: Served, stage: str, name: str
+) -> None:
+    server = served(stage, "--threads", "4")
+    with conversation(server.port, get(f"/responses/{name}?{name}{stage}")) as opened:
+        opened.read_head()
+        assert [opened.read_chunk() for _ in range(4)] == [b"one", b"two", b"three", b"before the gate"]
+        assert send(server.port, get(f"/responses/open_gate?{name}{stage}")).body == b"opened"
+        assert opened.read_chunk() == b"after the gate"
+        assert opened.read_chunk() == b""
+
+
+@PLAIN_AND_CHECKED
 @pytest.mark.parametrize("name", ["replaced", "replaced_after_empty"])
 def test_exc_info_before_the_first_byte_replaces_the_head(served: Served, stage: str, name: str) -> None:
     answer = send(served(stage, "--threads", "4").port, get(f"/responses/{name}"))

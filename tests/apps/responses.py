@@ -63,6 +63,14 @@ def gated(environ: WSGIEnvironment, start_response: StartResponse) -> Iterator[b
     yield b"after the gate" if passed else b"the gate stayed shut"
 
 
+def burst_gated(environ: WSGIEnvironment, start_response: StartResponse) -> Iterator[bytes]:
+    """As `gated`, with several pieces right behind each other before the gate."""
+    start_response("200 OK", [PLAIN])
+    yield from (b"one", b"two", b"three", b"before the gate")
+    passed = _gate(environ).wait(60)
+    yield b"after the gate" if passed else b"the gate stayed shut"
+
+
 def open_gate(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     _gate(environ).set()
     start_response("200 OK", [PLAIN])
@@ -73,6 +81,16 @@ def gated_write(environ: WSGIEnvironment, start_response: StartResponse) -> Iter
     """As `gated`, by write()."""
     write = start_response("200 OK", [PLAIN])
     write(b"before the gate")
+    passed = _gate(environ).wait(60)
+    write(b"after the gate" if passed else b"the gate stayed shut")
+    return []
+
+
+def burst_gated_write(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """As `burst_gated`, by write()."""
+    write = start_response("200 OK", [PLAIN])
+    for piece in (b"one", b"two", b"three", b"before the gate"):
+        write(piece)
     passed = _gate(environ).wait(60)
     write(b"after the gate" if passed else b"the gate stayed shut")
     return []
@@ -166,6 +184,8 @@ APPS = {
     "gated": gated,
     "open_gate": open_gate,
     "gated_write": gated_write,
+    "burst_gated": burst_gated,
+    "burst_gated_write": burst_gated_write,
     "written": written,
     "replaced": replaced,
     "replaced_after_empty": replaced_after_empty,

@@ -57,16 +57,6 @@ impl Transport {
         self.socket().as_raw_fd()
     }
 
-    /// Another descriptor of the same connection.
-    pub(crate) fn duplicate(&self) -> io::Result<Transport> {
-        Ok(match self {
-            Transport::Tcp(socket) => Transport::Tcp(socket.try_clone()?),
-            Transport::Unix(socket) => Transport::Unix(socket.try_clone()?),
-            #[cfg(test)]
-            Transport::Scripted(wire) => Transport::Scripted(wire.clone()),
-        })
-    }
-
     /// Reads what is there; 0 is the end.
     pub(crate) fn read(&self, into: &mut [u8]) -> io::Result<usize> {
         #[cfg(test)]

@@ -3,6 +3,7 @@
 use super::{Body, Cache, Connection, Next, Pace, Request, State, Workspace, defaults};
 use crate::call::{Expired, Times};
 use crate::exchange::{Application, Block, Exchange, Failure, Origin, Sent, Upload};
+use crate::gathering::Burst;
 use crate::input::Filled;
 use crate::output::Framed;
 use crate::reactor::lock;
@@ -53,6 +54,7 @@ impl Connection {
             request,
             body,
             response: Response::None,
+            burst: Burst::default(),
             queued,
         };
         let called = catch_unwind(AssertUnwindSafe(|| application.call(&mut exchange)));
@@ -68,13 +70,10 @@ impl Connection {
 }
 
 impl Connection {
-    /// Keeps the end of a response back, to leave in one write with that to the request which stands behind it.
+    /// Keeps a part of a response back, to leave in one write with what comes behind it.
     fn gather(&self, workspace: &mut Workspace<'_>, framed: &Framed<'_>) -> bool {
-        let is_pipelined = workspace.gathered || !self.input.is_empty();
-        // What fails here fails again, and is told, when it is sent.
-        let is_gathered = is_pipelined
-            && self.output.is_empty()
-            && workspace.gathering.add(&self.transport, framed, workspace.watched).unwrap_or(false);
+        let is_gathered = self.output.is_empty()
+            && workspace.gathering.add(&self.transport, framed, workspace.watched);
         workspace.gathered |= is_gathered;
         is_gathered
     }
@@ -86,6 +85,7 @@ struct Http1Exchange<'a, 'c> {
     request: Request,
     body: Body,
     response: Response,
+    burst: Burst,
     queued: Duration,
 }
 
@@ -149,7 +149,12 @@ impl Http1Exchange<'_, '_> {
             }
         };
         let framed = Framed { before: &pending, block: piece, length, after };
-        let result = match last && self.connection.gather(self.workspace, &framed) {
+        let may_wait = match last {
+            // The response to the request that stands behind this one can take it along.
+            true => !self.connection.input.is_empty(),
+            false => self.burst.may_wait(Instant::now()),
+        };
+        let result = match may_wait && self.connection.gather(self.workspace, &framed) {
             true => Ok(()),
             false => {
                 self.connection.regain(self.workspace);
@@ -269,6 +274,10 @@ impl Http1Exchange<'_, '_> {
                     return Err(io::Error::new(io::ErrorKind::UnexpectedEof, text));
                 }
                 Filled::Blocked => {
+                    if let Response::Begun { .. } = self.response {
+                        // The peer may want to see it before it sends more.
+                        self.connection.release(self.workspace);
+                    }
                     let timeout = self.workspace.config.body_timeout;
                     let transport = &self.connection.transport;
                     if !self.workspace.call.wait(|| transport.wait(Interest::Read, timeout))? {
