@@ -37,6 +37,3 @@ def test_cpythons_own_tests_pass() -> None:
     assert told["standard"] == [], "the standard wsgiref was imported"
     assert len(told["passed"]) >= 20, told
     assert bool(LEFT_OUT) == bool(told["left_out"]), told
-    # simple_server is not there yet; once it is, its cases run
-    has_server = importlib.util.find_spec("whiskyjack.wsgiref.simple_server") is not None
-    assert has_server == (not LEFT_OUT), "LEFT_OUT is for as long as there is no simple_server"

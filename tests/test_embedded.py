@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -17,16 +16,14 @@ from typing import Any
 import pytest
 
 from tests.support.server import DEADLINE, environment
+from tests.support.sockets import listening, port_of
+from tests.support.wire import conversation, get, post, read_response, send
 from whiskyjack._whiskyjack import Request, Server
 
 
 def hello(environ: dict[str, Any], start_response: Any) -> list[bytes]:
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [threading.current_thread().name.encode()]
-
-
-def listening() -> socket.socket:
-    return socket.create_server(("127.0.0.1", 0))
 
 
 @contextmanager
@@ -42,8 +39,8 @@ def serving(server: Server, name: str = "serving") -> Iterator[threading.Thread]
         assert not thread.is_alive()
 
 
-def ask(listener: socket.socket, path: str = "/") -> bytes:
-    connection = http.client.HTTPConnection("127.0.0.1", listener.getsockname()[1], timeout=DEADLINE)
+def ask(listener: Any, path: str = "/") -> bytes:
+    connection = http.client.HTTPConnection("127.0.0.1", port_of(listener), timeout=DEADLINE)
     try:
         connection.request("GET", path)
         return connection.getresponse().read()
@@ -86,10 +83,9 @@ def test_the_socket_stays_its_owners_and_is_as_it_was() -> None:
                 ask(listener)
         assert listener.gettimeout() is None
         assert os.get_blocking(listener.fileno())
-        client = socket.create_connection(listener.getsockname()[:2])
-        accepted, _ = listener.accept()
-        accepted.close()
-        client.close()
+        with conversation(port_of(listener)):
+            accepted, _ = listener.accept()
+            accepted.close()
 
 
 def test_several_serve_in_one_process() -> None:
@@ -162,9 +158,7 @@ def test_every_request_is_told_of_also_one_that_no_application_saw() -> None:
     with listening() as listener, serving(Server(hello, listener, on_request=on_request)):
         ask(listener, "/a?b")
         assert ended.acquire(timeout=DEADLINE)
-        with socket.create_connection(listener.getsockname()[:2], DEADLINE) as client:
-            client.sendall(b"no request\r\n\r\n")
-            client.recv(1000)
+        assert send(port_of(listener), b"no request\r\n\r\n").status == 400
         assert ended.acquire(timeout=DEADLINE)
     assert told == [("GET /a?b HTTP/1.1", 200, 7, True), ("", 400, 16, True)]
 
@@ -188,9 +182,7 @@ def test_a_request_is_one_object_for_all_hooks_and_knows_what_was_asked() -> Non
         ended.set()
 
     with listening() as listener, serving(Server(application, listener, on_request=on_request, on_error=on_error)):
-        with socket.create_connection(listener.getsockname()[:2], DEADLINE) as client:
-            client.sendall(b"POST /%20 HTTP/1.1\r\nHost: a\r\nX-Latin: caf\xe9\r\nContent-Length: 0\r\n\r\n")
-            assert client.recv(100).startswith(b"HTTP/1.1 500 ")
+        assert send(port_of(listener), post("/%20", b"", "X-Latin: caf\xe9")).status == 500
         assert ended.wait(DEADLINE)
     assert seen == [("here", "ValueError('no')", "POST", "/%20", "HTTP/1.1"), ("here", 500, True)]
     assert Server.current() is None
@@ -303,14 +295,13 @@ def test_ctrl_c_comes_out_of_serve_and_other_handlers_run(where: str, settings: 
     ) as process:
         assert process.stdout is not None
         port = int(process.stdout.readline())
-        with socket.create_connection(("127.0.0.1", port), DEADLINE) as client:
-            client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-            assert client.recv(100)
+        with conversation(port, get()) as client:
+            assert read_response(client).status == 200
             # idle now, and asleep sooner or later: a signal must not be slept over
             process.send_signal(signal.SIGUSR1)
             assert process.stdout.readline() == "heard MainThread\n"
             if where == "inside" and settings == "{}":
-                client.sendall(b"GET /inside HTTP/1.1\r\nHost: a\r\n\r\n")
+                client.send(get("/inside"))
                 assert process.stdout.readline() == "inside\n"
             process.send_signal(signal.SIGINT)
             assert process.stdout.readline().startswith("interrupted")
@@ -318,30 +309,31 @@ def test_ctrl_c_comes_out_of_serve_and_other_handlers_run(where: str, settings: 
 
 
 def test_a_signal_wakeup_descriptor_goes_on_to_hear_signals() -> None:
-    ours, theirs = socket.socketpair()
-    with ours, theirs, listening() as listener:
-        theirs.setblocking(False)
-        heard = threading.Event()
-        before = signal.signal(signal.SIGUSR1, lambda *_: heard.set())
-        wakeup = signal.set_wakeup_fd(theirs.fileno())
-        try:
+    ours, theirs = os.pipe()
+    os.set_blocking(theirs, False)
+    heard = threading.Event()
+    got: list[bytes] = []
+    before = signal.signal(signal.SIGUSR1, lambda *_: heard.set())
+    wakeup = signal.set_wakeup_fd(theirs)
+    try:
+        with listening() as listener:
             server = Server(hello, listener)
 
             def client() -> None:
                 ask(listener)
                 os.kill(os.getpid(), signal.SIGUSR1)
                 heard.wait(DEADLINE)
-                ours.settimeout(DEADLINE)
-                got.append(ours.recv(1))
+                got.append(os.read(ours, 1))
                 server.shutdown()
 
-            got: list[bytes] = []
             thread = threading.Thread(target=client)
             thread.start()
             server.serve()
             thread.join(DEADLINE)
-            assert got == [bytes([signal.SIGUSR1])]
-            assert signal.set_wakeup_fd(theirs.fileno()) == theirs.fileno()
-        finally:
-            signal.set_wakeup_fd(wakeup)
-            signal.signal(signal.SIGUSR1, before)
+        assert got == [bytes([signal.SIGUSR1])]
+        assert signal.set_wakeup_fd(theirs) == theirs
+    finally:
+        signal.set_wakeup_fd(wakeup)
+        signal.signal(signal.SIGUSR1, before)
+        os.close(ours)
+        os.close(theirs)
