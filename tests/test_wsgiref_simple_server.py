@@ -699,3 +699,76 @@ def test_the_demo_application_shows_its_environ() -> None:
         body = send(port, get("/xyz?abc")).body.decode()
     assert body.startswith("Hello world!\n\n")
     assert "\nPATH_INFO = '/xyz'\n" in body
+
+
+def test_a_silent_client_holds_nobody_on_the_engine() -> None:
+    with serving(make_server("127.0.0.1", 0, hello, handler_class=Quiet)) as port, conversation(port):
+        silent = [conversation(port, begun) for begun in (b"GET / HT", post("/", b"a")[:-1])]
+        assert send(port, get()).body == b"hello"
+        for opened in silent:
+            opened.close()
+
+
+def test_lines_may_end_in_lf_alone_where_the_engine_is_not_used() -> None:
+    request = get(version="1.0").replace(b"\r\n", b"\n")
+    with serving(make_server("127.0.0.1", 0, hello, SocketOfItsOwn, Quiet), 0.01) as port:
+        assert send(port, request).status == 200
+    with serving(make_server("127.0.0.1", 0, hello, handler_class=Quiet)) as port:
+        assert send(port, request).status == 400
+
+
+@pytest.mark.parametrize("server_class", [WSGIServer, SocketOfItsOwn])
+def test_the_path_of_an_absolute_target_is_the_path(server_class: type[WSGIServer]) -> None:
+    def application(environ: Environ, start_response: Any) -> list[bytes]:
+        start_response("200 OK", [])
+        return [f"{environ['PATH_INFO']}?{environ['QUERY_STRING']}".encode()]
+
+    with serving(make_server("127.0.0.1", 0, application, server_class, Quiet), 0.01) as port:
+        assert send(port, get("http://test.example/a?b")).body == b"/a?b"
+
+
+def test_the_body_of_a_500_is_the_engines() -> None:
+    def application(environ: Environ, start_response: Any) -> list[bytes]:
+        raise LookupError
+
+    with serving(make_server("127.0.0.1", 0, application, handler_class=Quiet)) as port:
+        assert send(port, get()).body == b"500 Internal Server Error\n"
+    with serving(make_server("127.0.0.1", 0, application, SocketOfItsOwn, Quiet), 0.01) as port:
+        assert send(port, get()).body == simple_server.ServerHandler.error_body
+
+
+def test_shutdown_from_inside_the_application_is_an_error() -> None:
+    told: list[str] = []
+
+    def application(environ: Environ, start_response: Any) -> list[bytes]:
+        with pytest.raises(RuntimeError) as error:
+            server.shutdown()
+        told.append(str(error.value))
+        return hello(environ, start_response)
+
+    server = make_server("127.0.0.1", 0, application, handler_class=Quiet)
+    with serving(server) as port:
+        assert send(port, get()).body == b"hello"
+    assert told == [
+        "shutdown() waits for the requests under way, and was called from one of them: call it on another thread"
+    ]
+
+
+def test_an_interrupt_that_meets_the_application_ends_serve_forever() -> None:
+    def application(environ: Environ, start_response: Any) -> list[bytes]:
+        raise KeyboardInterrupt
+
+    ended: list[BaseException] = []
+
+    def serve() -> None:
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt as error:
+            ended.append(error)
+
+    with make_server("127.0.0.1", 0, application, handler_class=Quiet) as server:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        assert send(server.server_port, get()).status == 500
+        thread.join(DEADLINE)
+    assert len(ended) == 1

@@ -254,7 +254,7 @@ impl Server {
             && host.is_here()
         {
             return Err(PyRuntimeError::new_err(
-                "shutdown() waits for the requests under way, and was called from one of them: call drain()",
+                "shutdown() waits for the requests under way, and was called from one of them: call it on another thread",
             ));
         }
         self.drain();
