@@ -1,10 +1,12 @@
 //! The command line, made from the table of settings. Knows what is asked for, not what it does.
 
 use crate::check;
+use crate::migrate;
 use crate::settings::{Group, Setting, TABLE};
 use crate::values::Shape;
 use clap::builder::PossibleValuesParser;
 use clap::builder::styling::{AnsiColor, Styles};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use clap_complete::Shell;
 use std::collections::BTreeMap;
@@ -39,6 +41,8 @@ pub enum Action {
     PrintReference,
     /// put requests to the application and tell which rules it breaks
     Check(check::Form),
+    /// print the equivalent of another server's settings
+    Migrate(migrate::Form),
 }
 
 const AFTER_HELP: &str = "\
@@ -74,6 +78,7 @@ pub fn command() -> Command {
     command
         .args(actions())
         .subcommand(check::command(config()))
+        .subcommand(migrate::command())
         .disable_help_subcommand(true)
         .args_conflicts_with_subcommands(true)
 }
@@ -90,6 +95,7 @@ pub(crate) fn argument(setting: &'static Setting) -> Arg {
     }
     let mut argument = argument
         .long(setting.name)
+        .aliases(setting.aliases)
         .help_heading(setting.group.title())
         .allow_hyphen_values(setting.placeholder == "FILE");
     if let Some(short) = setting.short {
@@ -145,12 +151,32 @@ fn actions() -> [Arg; 7] {
 
 /// Reads the command line, its first word being the program's name. The error is clap's: it may be the help that was asked for.
 pub fn parse(words: Vec<OsString>) -> Result<Request, clap::Error> {
-    let matches = command().try_get_matches_from(words)?;
+    let matches = command().try_get_matches_from(words).map_err(|mut error| {
+        let tip = unknown_flag(&error).and_then(|flag| migrate::tip(&flag));
+        if let Some(tip) = tip {
+            // the nearest of our names is a guess, and this is none
+            error.remove(ContextKind::SuggestedArg);
+            error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+        }
+        error
+    })?;
     if let Some((check::NAME, matches)) = matches.subcommand() {
         return Ok(request(matches, Action::Check(check::form(matches)), check::takes));
     }
+    if let Some((migrate::NAME, matches)) = matches.subcommand() {
+        let action = Action::Migrate(migrate::form(matches));
+        return Ok(Request { action, flags: BTreeMap::new(), file: None });
+    }
     let action = action(&matches);
     Ok(request(&matches, action, |_| true))
+}
+
+/// The flag that there is none of.
+fn unknown_flag(error: &clap::Error) -> Option<String> {
+    match (error.kind(), error.get(ContextKind::InvalidArg)) {
+        (ErrorKind::UnknownArgument, Some(ContextValue::String(flag))) => Some(flag.clone()),
+        _ => None,
+    }
 }
 
 /// What is asked for, with the settings that may be given.
@@ -240,6 +266,29 @@ mod tests {
         let error = parsed(&["--thread", "3"]).expect_err("wrong");
         assert_eq!(error.exit_code(), 2);
         assert!(error.to_string().contains("--threads"), "{error}");
+    }
+
+    #[test]
+    fn gunicorns_spelling_of_a_flag_is_taken() {
+        let flags = |words: &[&str]| parsed(words).expect("right").flags;
+        assert_eq!(flags(&["--access-logfile", "-"])["access-log"], "-");
+        assert_eq!(flags(&["--limit-request-field_size=9"])["limit-request-field-size"], "9");
+    }
+
+    #[test]
+    fn a_flag_of_another_server_names_ours_or_says_why_there_is_none() {
+        let error = |words: &[&str]| parsed(words).expect_err("wrong").to_string();
+        assert!(
+            error(&["--blocking-threads", "3"])
+                .contains("Granian's --blocking-threads is --threads here")
+        );
+        let told = error(&["-k", "gthread", "shop:app"]);
+        assert!(
+            told.contains("gunicorn's --worker-class") && told.contains("whiskyjack migrate"),
+            "{told}"
+        );
+        let told = error(&["--worker-tmp-dir", "/dev/shm"]);
+        assert!(told.contains("workers write no files"), "{told}");
     }
 
     #[test]

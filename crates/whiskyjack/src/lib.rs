@@ -9,6 +9,7 @@ pub mod command;
 pub mod embedded;
 pub mod engine;
 pub mod logs;
+pub mod migrate;
 pub mod program;
 pub mod reference;
 pub mod settings;

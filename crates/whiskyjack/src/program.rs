@@ -3,6 +3,7 @@
 use crate::check;
 use crate::command::{self, Action};
 use crate::logs;
+use crate::migrate;
 use crate::reference;
 use crate::settings::{Setting, TABLE};
 use crate::sources::{self, Resolved, Sources};
@@ -41,6 +42,12 @@ pub fn main(py: Python<'_>, mut words: Vec<OsString>) -> i32 {
             return say(&text);
         }
         Action::PrintReference => return say(reference::page().as_bytes()),
+        Action::Migrate(form) => {
+            return match migrate::run(py, &form) {
+                Ok((text, code)) => say(text.as_bytes()).max(code),
+                Err(error) => fail(&error, WRONG_SETTINGS),
+            };
+        }
         _ => {}
     }
     let file = request.file.or_else(|| env::var_os("WHISKYJACK_CONFIG").map(PathBuf::from));
@@ -119,14 +126,10 @@ fn environment() -> Result<BTreeMap<String, String>, sources::Error> {
 /// `threads = 8  # default`: a settings file that says the same.
 fn table(resolved: &Resolved) -> String {
     let shown = resolved.settings.show();
-    let lines = TABLE.iter().zip(&shown).map(|(setting, value)| {
-        // an empty text is what turns a setting off
-        let value = match typed(setting, value) {
-            Value::Null => json!(""),
-            value => value,
-        };
-        format!("{} = {value}", setting.name)
-    });
+    let lines = TABLE
+        .iter()
+        .zip(&shown)
+        .map(|(setting, value)| format!("{} = {}", setting.name, in_file(setting, value)));
     let lines: Vec<String> = lines.collect();
     let width = lines.iter().map(|line| line.chars().count()).max().unwrap_or(0).min(50);
     let mut text = String::new();
@@ -148,8 +151,16 @@ fn as_json(resolved: &Resolved) -> Value {
     Value::Object(rows.collect::<Map<_, _>>())
 }
 
+/// The value as a settings file in TOML would have it. An empty text is what turns a setting off.
+pub(crate) fn in_file(setting: &Setting, value: &str) -> Value {
+    match typed(setting, value) {
+        Value::Null => json!(""),
+        value => value,
+    }
+}
+
 /// The value as a settings file in JSON would have it.
-fn typed(setting: &Setting, value: &str) -> Value {
+pub(crate) fn typed(setting: &Setting, value: &str) -> Value {
     match (setting.shape, value) {
         (Shape::List, "") => json!([]),
         (Shape::List, value) => value.split(',').collect(),

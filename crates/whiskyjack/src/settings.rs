@@ -18,6 +18,8 @@ pub struct Setting {
     pub name: &'static str,
     /// the flag of one letter
     pub short: Option<char>,
+    /// flags that mean the same, as gunicorn spells it; the help does not name them
+    pub aliases: &'static [&'static str],
     /// what stands for the value in the help
     pub placeholder: &'static str,
     /// where in the help it stands
@@ -40,6 +42,18 @@ impl Setting {
     /// The environment variable.
     pub fn variable(&self) -> String {
         format!("WHISKYJACK_{}", self.name.to_ascii_uppercase().replace('-', "_"))
+    }
+
+    /// The value as `show` would write it, or what would be right.
+    pub fn check(&self, text: &str) -> Result<String, String> {
+        let text = |setting: &'static Setting| match setting.name == self.name {
+            true => text.to_owned(),
+            false => setting.default.to_owned(),
+        };
+        let settings = Settings::read(text).map_err(|(_, remedy)| remedy)?;
+        let shown = TABLE.iter().zip(settings.show());
+        let shown = shown.into_iter().find(|(setting, _)| setting.name == self.name);
+        Ok(shown.expect("the table has this setting").1)
     }
 
     /// Whether the setting is given by its place on the command line rather than by a flag.
@@ -98,7 +112,7 @@ macro_rules! settings {
     ($(
         $(#[doc = $help:literal])+
         $field:ident: $type:ty = $default:literal,
-            $name:literal $(/ $short:literal)?, $placeholder:literal, $group:ident;
+            $name:literal $(/ $short:literal)? $(| $alias:literal)*, $placeholder:literal, $group:ident;
     )+) => {
         /// The value of every setting.
         #[derive(Clone, Debug)]
@@ -111,6 +125,7 @@ macro_rules! settings {
             Setting {
                 name: $name,
                 short: short(&[$($short)?]),
+                aliases: &[$($alias),*],
                 placeholder: $placeholder,
                 group: Group::$group,
                 shape: <$type as Value>::SHAPE,
@@ -245,7 +260,7 @@ settings! {
     limit_request_fields: Whole<1, 65_535> = "100", "limit-request-fields", "COUNT", Limits;
 
     /// Longest field line of a request; longer is answered with 431.
-    limit_request_field_size: Size<16, 0x100_0000> = "8190", "limit-request-field-size", "SIZE", Limits;
+    limit_request_field_size: Size<16, 0x100_0000> = "8190", "limit-request-field-size" | "limit-request-field_size", "SIZE", Limits;
 
     /// Largest head of a request; larger is answered with 431.
     limit_request_head: Size<64, 0x100_0000> = "64k", "limit-request-head", "SIZE", Limits;
@@ -285,10 +300,15 @@ settings! {
     forwarded_untrusted: Unbelieved = "remove", "forwarded-untrusted", "POLICY", Http;
 
     /// Write a line for each request to this file, or to standard output (`-`), in the common log format.
-    access_log: Option<Output> = "", "access-log", "FILE", Logs;
+    access_log: Option<Output> = "", "access-log" | "access-logfile", "FILE", Logs;
 
     /// The least severe messages written to standard error.
     log_level: Level = "info", "log-level", "LEVEL", Logs;
+}
+
+/// The setting of this name.
+pub fn find(name: &str) -> Option<&'static Setting> {
+    TABLE.iter().find(|setting| setting.name == name)
 }
 
 /// The one short flag or none: what a macro repeats comes as a list.
@@ -318,7 +338,10 @@ mod tests {
     #[test]
     fn no_name_stands_twice_and_no_row_is_without_help() {
         for (index, setting) in TABLE.iter().enumerate() {
-            assert!(TABLE[index + 1..].iter().all(|other| other.name != setting.name));
+            let names = |setting: &Setting| [&[setting.name], setting.aliases].concat();
+            for other in &TABLE[index + 1..] {
+                assert!(names(other).iter().all(|name| !names(setting).contains(name)));
+            }
             assert!(setting.help().ends_with('.'), "{}", setting.name);
             assert!(setting.name.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'));
         }
