@@ -145,9 +145,9 @@ class Visitor:
             opened.close()
 
     def _check(self, request: Request, answer: Response) -> None:
-        found = (answer.status, told(answer.body))
-        if found != (request.status, request.expected):
-            self.outcome.faults.append(f"{request.identity} ({request.kind}): {found} instead of {request}")
+        found, wanted = (answer.status, told(answer.body)), (request.status, request.expected)
+        if found != wanted:
+            self.outcome.faults.append(f"{request.identity} ({request.kind}): {found} instead of {wanted}")
         elif answer.value("X-Received") != told(request.body):
             self.outcome.faults.append(f"{request.identity} ({request.kind}) came as {answer.value('X-Received')}")
         self.outcome.answers[request.identity] = answer
