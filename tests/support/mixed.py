@@ -22,7 +22,8 @@ KINDS = {
     "empty": 6,
     "slow": 2,
     "abort-download": 2,
-    "abort-upload": 2,
+    "abort-upload": 1,
+    "reset-upload": 1,
 }
 HOWS = ["length", "pieces", "item", "file", "write"]
 
@@ -61,10 +62,10 @@ def drawn(chance: random.Random, identity: str) -> Request:
         cut = sorted(chance.randint(0, size) for _ in range(chance.randint(0, 4)))
         chunks = [body[first:last] for first, last in zip([0, *cut], [*cut, size], strict=True)]
         return Request(identity, kind, post_chunked(upload, chunks), body, 200, whole)
-    if kind in {"expect", "abort-upload"}:
+    if kind in {"expect", "abort-upload", "reset-upload"}:
         # what is cut off has to lack a byte at least
-        length = f"Content-Length: {size + (kind == 'abort-upload')}"
-        expect = ["Expect: 100-continue"] if kind == "expect" else []
+        length = f"Content-Length: {size + (kind != 'expect')}"
+        expect = [] if kind == "abort-upload" else ["Expect: 100-continue"]
         return Request(identity, kind, get(upload, length, *expect, method="POST"), body, 200, whole)
     return Request(identity, kind, get(download), b"", 200, whole)
 
@@ -90,7 +91,7 @@ class Visitor:
 
     def visit(self, requests: Sequence[Request]) -> None:
         for turn, request in enumerate(requests):
-            if request.kind.startswith("abort"):
+            if request.kind in {"abort-download", "abort-upload", "reset-upload"}:
                 self._abort(request)
             elif request.kind == "slow":
                 opened = Conversation(self._port, receive_buffer=4096)
@@ -114,10 +115,7 @@ class Visitor:
             self._opened = Conversation(self._port)
         self._opened.send(request.head)
         if request.kind == "expect":
-            interim = self._opened.read_head()
-            if interim.status != 100:
-                self.outcome.faults.append(f"{request.identity}: {interim.status} instead of 100")
-            self._opened.send(request.body)
+            self._send_expected(request, self._opened)
         answer = self._opened.read_response(head=request.kind == "head")
         self._check(request, answer)
         if answer.closes:
@@ -132,17 +130,29 @@ class Visitor:
 
     def _abort(self, request: Request) -> None:
         opened = Conversation(self._port)
+        opened.send(request.head)
+        by_reset = request.kind == "reset-upload"
         if request.kind == "abort-download":
-            opened.send(request.head)
             opened.read_head()
             opened.read_exactly(self._chance.randint(0, 1000), "the beginning of a body")
+            by_reset = self._chance.random() < 0.5
+        elif by_reset:
+            # A reset takes what was not read yet along: the 100 shows that the head was.
+            self._send_expected(request, opened)
         else:
-            opened.send(request.head + request.body)
+            opened.send(request.body)
         self.outcome.aborted.add(request.identity)
-        if self._chance.random() < 0.5:
+        if by_reset:
             opened.reset()
         else:
             opened.close()
+
+    def _send_expected(self, request: Request, opened: Conversation) -> None:
+        """Sends the body once it has been asked for."""
+        interim = opened.read_head()
+        if interim.status != 100:
+            self.outcome.faults.append(f"{request.identity} ({request.kind}): {interim.status} instead of 100")
+        opened.send(request.body)
 
     def _check(self, request: Request, answer: Response) -> None:
         found, wanted = (answer.status, told(answer.body)), (request.status, request.expected)
