@@ -179,6 +179,7 @@ def test_a_directory_for_bodies_that_nobody_can_write_to_costs_large_bodies_alon
     server = serve("stage:application", "--threads", "1", env={"TMPDIR": place})
     assert send(server.port, post("/slow/length", b"x" * 300_000)).status == 503
     assert send(server.port, post("/slow/length", b"x" * 100_000)).body == b"100000"
+    server.wait_for_log(CANNOT_KEEP)
     assert told(server, CANNOT_KEEP) == 1
 
 
