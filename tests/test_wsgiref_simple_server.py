@@ -772,3 +772,16 @@ def test_an_interrupt_that_meets_the_application_ends_serve_forever() -> None:
         assert send(server.server_port, get()).status == 500
         thread.join(DEADLINE)
     assert len(ended) == 1
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_refused_request_is_a_line_of_the_log(own: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    class Handler(WSGIRequestHandler):
+        if own:
+
+            def log_request(self, code: Any = "-", size: Any = "-") -> None:
+                super().log_request(code, size)
+
+    with serving(make_server("127.0.0.1", 0, hello, handler_class=Handler)) as port:
+        assert send(port, b"no request\r\n\r\n").status == 400
+    assert LINE.findall(capsys.readouterr().err) == [("", "400", "16")]

@@ -68,7 +68,7 @@ class WSGIServer(HTTPServer):
     application: WSGIApplication | None = None
     base_environ: dict[str, Any]
     # application threads; with more than one the application must be ready for that
-    threads: int = 1
+    engine_threads: int = 1
 
     def server_bind(self) -> None:
         """Bind the socket, and store the server's name."""
@@ -100,9 +100,9 @@ class WSGIServer(HTTPServer):
             override = self._override()
             if override is None:
                 self._serve_on_engine(life, poll_interval)
-            elif self.threads != 1:
+            elif self.engine_threads != 1:
                 raise RuntimeError(
-                    f"threads={self.threads} is for servers on the engine, which {override} keeps this one from: "
+                    f"threads={self.engine_threads} is for the engine, which {override} keeps this server from: "
                     "leave that out, or have socketserver.ThreadingMixIn instead of threads"
                 )
             else:
@@ -316,7 +316,7 @@ class _Front:
 
     def settings(self) -> dict[str, Any]:
         settings: dict[str, Any] = {
-            "threads": self.server.threads,
+            "threads": self.server.engine_threads,
             # The original lets an application, and who waits for it, take their time.
             "timeout": 0,
             "queue_timeout": 0,
@@ -432,7 +432,7 @@ def make_server(
     server = server_class((host, port), handler_class)
     server.set_app(app)
     if threads != 1:
-        server.threads = threads
+        server.engine_threads = threads
     return server
 
 
