@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import http.client
 import os
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -339,3 +341,17 @@ def test_a_signal_wakeup_descriptor_goes_on_to_hear_signals() -> None:
         signal.signal(signal.SIGUSR1, before)
         os.close(ours)
         os.close(theirs)
+
+
+def test_a_server_that_its_hooks_keep_goes_with_them() -> None:
+    class Owner:
+        def __init__(self, listener: Any) -> None:
+            self.server = Server(hello, listener, on_tick=self.tick)
+
+        def tick(self) -> None:
+            pass
+
+    with listening() as listener:
+        owner = weakref.ref(Owner(listener))
+        gc.collect()
+        assert owner() is None

@@ -12,6 +12,7 @@ import socketserver
 import subprocess
 import sys
 import threading
+import weakref
 import wsgiref.simple_server
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -90,7 +91,7 @@ def test_the_public_names_and_signatures_are_the_originals() -> None:
     assert list(ours) == [*theirs, "threads"]
     assert ours["threads"].kind is inspect.Parameter.KEYWORD_ONLY
     for name in ("WSGIServer", "WSGIRequestHandler", "ServerHandler"):
-        theirs = [one for one in dir(getattr(wsgiref.simple_server, name)) if one != "_convert_string_type"]
+        theirs = [one for one in dir(getattr(wsgiref.simple_server, name)) if not one.startswith("_")]
         assert set(theirs) <= set(dir(getattr(simple_server, name)))
 
 
@@ -785,3 +786,21 @@ def test_a_refused_request_is_a_line_of_the_log(own: bool, capsys: pytest.Captur
     with serving(make_server("127.0.0.1", 0, hello, handler_class=Handler)) as port:
         assert send(port, b"no request\r\n\r\n").status == 400
     assert LINE.findall(capsys.readouterr().err) == [("", "400", "16")]
+
+
+def test_handlers_on_the_engine_go_when_their_request_has_ended() -> None:
+    kept: list[weakref.ref[Any]] = []
+
+    class Handler(WSGIRequestHandler):
+        def get_environ(self) -> Environ:
+            kept.append(weakref.ref(self))
+            return super().get_environ()
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+            kept.append(weakref.ref(self))
+
+    server = make_server("127.0.0.1", 0, hello, handler_class=Handler)
+    with serving(server) as port:
+        assert send(port, get()).body == b"hello"
+    assert len(kept) == 2
+    assert [kept[0](), kept[1]()] == [None, None]

@@ -287,10 +287,10 @@ class WSGIRequestHandler(BaseHTTPRequestHandler):
         handler.run(self.server.get_app())  # type: ignore[arg-type]
 
     def __getattr__(self, name: str) -> Any:
-        request = vars(self).get("_request")
-        if request is not None:
+        fields = vars(self).get("_fields")
+        if fields is not None:
             if name == "headers":
-                self.headers = _message(self.MessageClass, request.fields)
+                self.headers = _message(self.MessageClass, fields)
                 return self.headers
             if name in ("rfile", "wfile", "request", "connection"):
                 raise AttributeError(
@@ -341,7 +341,8 @@ class _Front:
             handler.command, handler.path = request.method, request.target
             handler.request_version = request.version
             handler.close_connection = False
-            vars(handler)["_request"] = request
+            # Not the request itself: what two of them keep alive would stay for ever.
+            vars(handler)["_fields"] = request.fields
             vars(request)["handler"] = handler
         return handler
 

@@ -45,6 +45,7 @@ use crate::sys;
 use crate::values::nearest;
 use crate::worker::gateway_options;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict};
 use socket2::Socket;
@@ -272,6 +273,15 @@ impl Server {
             Stage::Serving(handle, _) => handle.connections(),
             Stage::New | Stage::Doomed | Stage::Ended => 0,
         }
+    }
+
+    /// Whoever keeps a server may be kept by its hooks, and that must not be for ever.
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.application)?;
+        visit.call(&self.socket)?;
+        visit.call(&self.below)?;
+        visit.call(&self.above)?;
+        self.hooks.iter().try_for_each(|hook| visit.call(hook))
     }
 
     /// The request that the calling thread is answering, where there is a hook; None elsewhere.
