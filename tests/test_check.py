@@ -183,7 +183,7 @@ def test_the_application_comes_from_settings_too(tmp_path: Path) -> None:
     (tmp_path / "whiskyjack.toml").write_text('app = "shop:app"\nthreads = 3\n')
     assert run("check", cwd=tmp_path).returncode == 0
     ended = run("check", "shop:nothing", cwd=tmp_path)
-    assert ended.returncode == 4 and "`shop` has no attribute `nothing`" in ended.stderr
+    assert ended.returncode == 3 and "`shop` has no attribute `nothing`" in ended.stderr
     ended = run("check", "--threads", "3", cwd=tmp_path)
     assert ended.returncode == 2 and "--threads" in ended.stderr
 

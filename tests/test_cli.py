@@ -137,16 +137,16 @@ def test_the_application_may_start_threads_and_processes_when_it_is_imported(ser
         ("no/such/file.py", "no/such/file.py"),
     ],
 )
-def test_an_application_that_cannot_be_found_is_4_and_names_what_was_looked_for(spec: str, named: str) -> None:
+def test_an_application_that_cannot_be_found_is_3_and_names_what_was_looked_for(spec: str, named: str) -> None:
     done = run(*FREE, spec)
-    assert (done.returncode, done.stdout) == (4, "")
+    assert (done.returncode, done.stdout) == (3, "")
     assert named in done.stderr
     assert "whiskyjack/" not in done.stderr.replace("bin/whiskyjack", ""), "no traceback of ours"
 
 
 def test_a_directory_without_an_application_says_what_was_looked_for_and_where(tmp_path: Path) -> None:
     done = run(*FREE, cwd=tmp_path)
-    assert done.returncode == 4
+    assert done.returncode == 3
     for named in ["wsgi.py", "app.py", "manage.py", str(tmp_path)]:
         assert named in done.stderr
 
@@ -154,7 +154,7 @@ def test_a_directory_without_an_application_says_what_was_looked_for_and_where(t
 def test_a_module_without_an_application_says_which_names_were_tried(tmp_path: Path) -> None:
     write(tmp_path, "shop.py", source="pass\n")
     done = run(*FREE, "shop", cwd=tmp_path)
-    assert done.returncode == 4
+    assert done.returncode == 3
     for named in ["application", "app", "create_app", "make_app", "shop"]:
         assert named in done.stderr
 
@@ -162,14 +162,14 @@ def test_a_module_without_an_application_says_which_names_were_tried(tmp_path: P
 def test_an_attribute_with_a_slip_in_it_names_the_nearest(tmp_path: Path) -> None:
     write(tmp_path, "shop.py")
     done = run(*FREE, "shop:aplication", cwd=tmp_path)
-    assert done.returncode == 4 and "`application`" in done.stderr.replace("'", "`")
+    assert done.returncode == 3 and "`application`" in done.stderr.replace("'", "`")
 
 
 def test_an_error_in_the_application_shows_its_traceback_and_not_ours(tmp_path: Path) -> None:
     write(tmp_path, "inner.py", source="def work():\n    raise LookupError('the users own fault')\n")
     write(tmp_path, "shop.py", source="import inner\n\ninner.work()\n")
     done = run(*FREE, "shop", cwd=tmp_path)
-    assert done.returncode == 4
+    assert done.returncode == 3
     assert "LookupError: the users own fault" in done.stderr
     files = re.findall(r'File "([^"]+)", line', done.stderr)
     assert [Path(file).name for file in files] == ["shop.py", "inner.py"]
@@ -178,21 +178,21 @@ def test_an_error_in_the_application_shows_its_traceback_and_not_ours(tmp_path: 
 def test_a_syntax_error_in_the_application_is_shown(tmp_path: Path) -> None:
     write(tmp_path, "shop.py", source="def broken(:\n    pass\n")
     done = run(*FREE, "shop", cwd=tmp_path)
-    assert done.returncode == 4
+    assert done.returncode == 3
     assert "SyntaxError" in done.stderr and "shop.py" in done.stderr and "def broken(:" in done.stderr
 
 
 def test_an_import_that_fails_inside_the_application_names_the_inner_module(tmp_path: Path) -> None:
     write(tmp_path, "shop.py", source="import a_module_that_is_missing\n")
     done = run(*FREE, "shop", cwd=tmp_path)
-    assert done.returncode == 4
+    assert done.returncode == 3
     assert "No module named 'a_module_that_is_missing'" in done.stderr
     assert [Path(file).name for file in re.findall(r'File "([^"]+)", line', done.stderr)] == ["shop.py"]
 
 
-def test_an_application_that_exits_on_import_is_4(tmp_path: Path) -> None:
+def test_an_application_that_exits_on_import_is_3(tmp_path: Path) -> None:
     write(tmp_path, "shop.py", source="import sys\nsys.exit(0)\n")
-    assert run(*FREE, "shop", cwd=tmp_path).returncode == 4
+    assert run(*FREE, "shop", cwd=tmp_path).returncode == 3
 
 
 # Addresses
@@ -428,7 +428,7 @@ def test_check_config_imports_the_application_and_binds_nothing(tmp_path: Path) 
     assert done.returncode == 0 and "imported" in done.stdout + done.stderr
     write(tmp_path, "shop.py", source="raise LookupError('on import')\n")
     done = run("--check-config", "shop", cwd=tmp_path)
-    assert done.returncode == 4 and "LookupError: on import" in done.stderr
+    assert done.returncode == 3 and "LookupError: on import" in done.stderr
 
 
 def test_check_config_tells_of_wrong_settings_too() -> None:
@@ -566,9 +566,9 @@ def test_atexit_functions_and_threads_of_the_application_end_in_order(serve: Ser
 
 def test_the_process_has_few_files_open(serve: Serve) -> None:
     server = serve("hello")
-    before = len(os.listdir(f"/proc/{server.process.pid}/fd"))
+    before = len(os.listdir(f"/proc/{server.worker}/fd"))
     for _ in range(30):
         send(server.port, get("/", "Connection: close"))
     with conversation(server.port, get()) as opened:
         opened.read_response()
-        assert len(os.listdir(f"/proc/{server.process.pid}/fd")) <= before + 2, "connections that ended are let go"
+        assert len(os.listdir(f"/proc/{server.worker}/fd")) <= before + 2, "connections that ended are let go"

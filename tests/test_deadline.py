@@ -73,7 +73,7 @@ def test_without_a_deadline_a_request_may_take_for_ever(serve: Serve) -> None:
 
 
 def test_a_thread_that_holds_the_interpreter_is_answered_all_the_same(serve: Serve) -> None:
-    server = serve(APP, "--threads", "2")
+    server = serve(APP, "--threads", "2", "--workers", "0")
     with conversation(server.port, get("/hold")) as opened:
         response = read_response(opened)
         assert response.status == 504
@@ -116,7 +116,8 @@ def test_a_connection_is_kept_over_a_request_in_time(serve: Serve) -> None:
 
 
 def test_the_exception_ends_the_request_that_is_late_and_no_other(serve: Serve) -> None:
-    server = serve(APP, "--threads", "2", "--timeout-action", "raise")
+    # Nobody replaces the process, so that it can be asked what it has seen.
+    server = serve(APP, "--threads", "2", "--timeout-action", "raise", "--workers", "0")
     for path in ("/nap", "/spin", "/wait"):
         assert send(server.port, get(path)).status == 504
         assert (
@@ -139,7 +140,7 @@ def test_the_exception_ends_the_request_that_is_late_and_no_other(serve: Serve) 
 
 
 def test_stuck_threads_ask_for_a_fresh_process_once(serve: Serve) -> None:
-    server = serve(APP, "--threads", "4")
+    server = serve(APP, "--threads", "4", "--workers", "0")
     asked = r"ERROR 2 of 4 threads do not come back from the application"
     assert send(server.port, get("/wait")).status == 504
     assert not re.search(asked, server.log())

@@ -226,7 +226,7 @@ def test_a_hail_of_signals_for_the_application_disturbs_nothing(serve: Serve) ->
     def hail() -> None:
         while not done.is_set():
             for number in (signal.SIGWINCH, signal.SIGCHLD, signal.SIGALRM):
-                server.signal(number)
+                os.kill(server.worker, number)
 
     hailing = threading.Thread(target=hail)
     hailing.start()

@@ -17,7 +17,7 @@ on_linux = pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's"
 
 
 def _number(server: Server, file: str, name: str) -> int:
-    found = re.search(rf"^{name}:\s+([0-9]+)", Path(f"/proc/{server.process.pid}/{file}").read_text(), re.MULTILINE)
+    found = re.search(rf"^{name}:\s+([0-9]+)", Path(f"/proc/{server.worker}/{file}").read_text(), re.MULTILINE)
     assert found is not None, f"/proc/*/{file} has no {name}"
     return int(found[1])
 
@@ -25,7 +25,7 @@ def _number(server: Server, file: str, name: str) -> int:
 @contextlib.contextmanager
 def memory_within(server: Server, most: int) -> Iterator[None]:
     """What is done inside never takes the server more than so many bytes of memory beyond what it had."""
-    Path(f"/proc/{server.process.pid}/clear_refs").write_text("5")  # the peak starts anew
+    Path(f"/proc/{server.worker}/clear_refs").write_text("5")  # the peak starts anew
     before = _number(server, "status", "VmRSS")
     yield
     grown = (_number(server, "status", "VmHWM") - before) * 1024
@@ -38,4 +38,4 @@ def writes(server: Server) -> int:
 
 
 def descriptors(server: Server) -> int:
-    return len(list(Path(f"/proc/{server.process.pid}/fd").iterdir()))
+    return len(list(Path(f"/proc/{server.worker}/fd").iterdir()))

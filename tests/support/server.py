@@ -145,6 +145,18 @@ class Server:
     def wait_for_log(self, pattern: str) -> re.Match[str]:
         return self.stderr.wait_for(pattern)
 
+    def workers(self) -> list[int]:
+        """The process numbers of the workers that are there now, in the order of their birth."""
+        pid = self.process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+        return [int(child) for child in children.split()]
+
+    @property
+    def worker(self) -> int:
+        """The process that serves, where there is one."""
+        (only,) = self.workers()
+        return only
+
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 

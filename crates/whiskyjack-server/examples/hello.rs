@@ -71,5 +71,6 @@ fn config() -> Config {
         relief: None,
         proxy: None,
         observer: None,
+        board: None,
     }
 }

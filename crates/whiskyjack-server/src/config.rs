@@ -3,8 +3,9 @@
 use crate::exchange::Address;
 use crate::trust::Trust;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 use whiskyjack_proto::body::BodyLimits;
+use whiskyjack_proto::head::RequestHead;
 use whiskyjack_proto::parse::HeadLimits;
 use whiskyjack_proto::proxy::Versions;
 
@@ -64,6 +65,37 @@ pub struct Config {
     pub proxy: Option<ProxyProtocol>,
     /// told of every request that ended
     pub observer: Option<Arc<dyn Observer>>,
+    /// told what is under way, and asked whose turn it is where several servers share their listeners
+    pub board: Option<Arc<dyn Board>>,
+}
+
+/// Where a server writes down what it is doing, for others to read. Called on the hot path: must not wait, and should cost a few stores.
+pub trait Board: std::fmt::Debug + Send + Sync + 'static {
+    /// This thread is about to call the application.
+    fn began(&self, thread: usize, head: &RequestHead, now: Instant);
+
+    /// It has come back.
+    fn ended(&self, thread: usize);
+
+    /// So many connections are open now.
+    fn connections(&self, open: usize);
+
+    /// Whether the next connection of a shared queue is for this server.
+    fn share(&self) -> Share;
+
+    /// Whether somebody else goes on to accept from the queues that this server leaves.
+    fn has_heirs(&self) -> bool;
+}
+
+/// What a server does about a connection that waits in a queue it shares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Share {
+    /// takes it
+    Take,
+    /// lets those take it who have less to do; takes it if nobody does
+    Yield,
+    /// lets it be until it is told to look around
+    Leave,
 }
 
 /// Which PROXY headers are taken, and from whom.
@@ -107,7 +139,7 @@ pub struct Record<'a> {
     /// the other side
     pub peer: &'a Address,
     /// the head, where one was read
-    pub head: Option<&'a whiskyjack_proto::head::RequestHead>,
+    pub head: Option<&'a RequestHead>,
     /// the status sent; 0 where nothing was
     pub status: u16,
     /// body bytes of the response that were handed to the connection

@@ -10,7 +10,7 @@ use crate::call::Call;
 use crate::config::Config;
 use crate::exchange::Application;
 use crate::forecast::Forecast;
-use crate::http1::{Turn, Workspace};
+use crate::http1::{Stages, Turn, Workspace};
 use crate::lost::Losses;
 use crate::monitor::Monitor;
 use crate::reactor::{Reactor, lock};
@@ -45,6 +45,8 @@ pub(crate) struct Pool {
     duty: Mutex<Duty>,
     stage: Mutex<Stage>,
     stage_changed: Condvar,
+    /// every response is its connection's last
+    closing: AtomicBool,
     draining: AtomicBool,
     over: AtomicBool,
 }
@@ -131,6 +133,7 @@ impl Pool {
             }),
             stage: Mutex::new(Stage::Serving),
             stage_changed: Condvar::new(),
+            closing: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             over: AtomicBool::new(false),
         }
@@ -152,7 +155,8 @@ impl Pool {
         }
         // The monitor watches nobody but the leader, and whoever takes its place sees to what it has gathered.
         let watched = || self.leader.load(Ordering::SeqCst) == me;
-        let mut workspace = Workspace::new(&self.config, &self.draining, &member.call, &watched);
+        let stages = Stages { closing: &self.closing, draining: &self.draining };
+        let mut workspace = Workspace::new(&self.config, stages, &member.call, &watched);
         let mut ready = Vec::new();
         loop {
             match self.next(me) {
@@ -310,7 +314,13 @@ impl Pool {
                     let gave_away = self.forecast.is_wait() && self.give_away(me);
                     self.members[me].enter(true);
                     self.monitor.rouse();
+                    if let Some(board) = &self.config.board {
+                        board.began(me, taken.connection.head(), workspace.now);
+                    }
                     taken.connection.call(application, workspace);
+                    if let Some(board) = &self.config.board {
+                        board.ended(me);
+                    }
                     self.members[me].leave();
                     if !gave_away && self.leader.load(Ordering::Relaxed) == me {
                         self.forecast.went_through();
@@ -446,11 +456,17 @@ impl Pool {
         }
     }
 
+    /// Every response from here on is its connection's last; new connections are still taken.
+    pub(crate) fn announce(&self) {
+        self.closing.store(true, Ordering::Release);
+    }
+
     /// Takes nothing new from here on; the leader sees to the rest.
     pub(crate) fn drain(&self) {
         let mut stage = lock(&self.stage);
         if *stage == Stage::Serving {
             *stage = Stage::Draining(Instant::now() + self.config.graceful_timeout);
+            self.announce();
             self.draining.store(true, Ordering::Release);
             drop(stage);
             self.reactor.wake();

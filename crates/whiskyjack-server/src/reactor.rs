@@ -1,19 +1,19 @@
 //! Parks connections until their socket is ready or their deadline has come, and accepts new ones.
 //! One thread at a time polls; every other touches only the slots, for a few lines under their lock.
 
-use crate::config::{Config, ProxyProtocol};
+use crate::config::{Board, Config, ProxyProtocol, Share};
 use crate::episode::{Episode, Recurring};
-use crate::exchange::Address;
+use crate::exchange::{Address, Origin};
 use crate::http1::Connection;
 use crate::listener::Listener;
 use crate::slots::{Key, Slots, Taken};
-use crate::transport::Interest as Wanted;
+use crate::transport::{Interest as Wanted, Transport};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Registry, Token};
 use std::io;
 use std::net::IpAddr;
-use std::os::fd::AsRawFd;
-use std::sync::{Mutex, MutexGuard};
+use std::os::fd::{AsRawFd, RawFd};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 #[derive(Debug)]
@@ -30,6 +30,8 @@ pub(crate) struct Reactor {
     head_timeout: Option<Duration>,
     /// the header that comes before it
     proxy: Option<ProxyProtocol>,
+    /// who tells whether the next connection of a shared queue is ours
+    board: Option<Arc<dyn Board>>,
     /// Every connection's place, and the deadlines. Held for a few lines, never while waiting.
     slots: Mutex<Slots>,
 }
@@ -41,6 +43,8 @@ struct Polling {
     listeners: Vec<Listening>,
     /// connections could not be accepted (too many, or no descriptors): try again then
     accept_again: Option<Instant>,
+    /// since when a connection waits for somebody else to take it
+    yielded: Option<Instant>,
     /// accepting fails
     trouble: Episode,
     /// somebody connects whose PROXY header would not be believed
@@ -59,6 +63,12 @@ const WAKER: Token = Token(usize::MAX);
 
 /// Connections taken off one listener's queue at a time, so that those already open get their turn.
 const ACCEPTS: usize = 64;
+
+/// How long a connection is left to those who have less to do, before we look whether it still waits.
+const POLITE: Duration = Duration::from_millis(1);
+
+/// How long at the most: whoever has least to do may be unable to take it.
+const PATIENCE: Duration = Duration::from_millis(5);
 
 /// How long accepting pauses when the system is out of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
@@ -81,6 +91,7 @@ impl Reactor {
             events,
             listeners,
             accept_again: None,
+            yielded: None,
             trouble: Episode::new(),
             strangers: Recurring::new(),
         };
@@ -92,6 +103,7 @@ impl Reactor {
             per_address: config.connections_per_address,
             head_timeout: config.head_timeout,
             proxy: config.proxy.clone(),
+            board: config.board.clone(),
             slots: Mutex::default(),
         })
     }
@@ -116,7 +128,9 @@ impl Reactor {
         let waiting = polling.listeners.iter().any(|listening| listening.waiting);
         let accept_again = match polling.accept_again {
             Some(at) if waiting => Some(at),
-            None if waiting && self.open() < self.connections => Some(now),
+            None if waiting && self.open() < self.connections && self.share() != Share::Leave => {
+                Some(now)
+            }
             _ => None,
         };
         let next = {
@@ -166,8 +180,20 @@ impl Reactor {
                 // They wait in the system's queue until one of ours has ended.
                 return;
             }
+            match self.share() {
+                Share::Take => {}
+                Share::Yield => {
+                    let since = *polling.yielded.get_or_insert(now);
+                    if now < since + PATIENCE {
+                        polling.accept_again = Some(now + POLITE);
+                        return;
+                    }
+                }
+                Share::Leave => return,
+            }
             match listening.listener.accept() {
                 Ok((transport, origin)) => {
+                    polling.yielded = None;
                     if let Some(proxy) = &self.proxy
                         && !proxy.trusted.has(&origin)
                     {
@@ -206,17 +232,14 @@ impl Reactor {
                             (Connection::new(transport, origin, until), until)
                         }
                     };
-                    let key = self.slots().insert(Box::new(connection), deadline, counted);
-                    let both = Interest::READABLE | Interest::WRITABLE;
-                    let registered = self.registry.register(&mut SourceFd(&fd), key.token(), both);
-                    if let Err(error) = registered {
+                    if let Err(error) = self.watch(connection, fd, deadline, counted) {
                         log::error!("cannot watch a new connection: {error}");
-                        self.slots().release(key);
                     }
                 }
                 Err(error) => match error.kind() {
                     io::ErrorKind::WouldBlock => {
                         listening.waiting = false;
+                        polling.yielded = None;
                         // Whoever waited has been let in: one accept that works is no end of it.
                         if let Some(over) = polling.trouble.succeeded(now) {
                             log::warn!(
@@ -245,12 +268,44 @@ impl Reactor {
         }
     }
 
-    /// Takes what waits in the accept queues, and nothing more from now on.
+    fn watch(
+        &self,
+        connection: Connection,
+        fd: RawFd,
+        deadline: Option<Instant>,
+        counted: Option<IpAddr>,
+    ) -> io::Result<()> {
+        let key = self.slots().insert(Box::new(connection), deadline, counted);
+        let both = Interest::READABLE | Interest::WRITABLE;
+        let registered = self.registry.register(&mut SourceFd(&fd), key.token(), both);
+        if registered.is_err() {
+            self.slots().release(key);
+        }
+        if let Some(board) = &self.board {
+            board.connections(self.open());
+        }
+        registered
+    }
+
+    /// Takes a connection that came from no listener.
+    pub(crate) fn adopt(&self, transport: Transport, origin: Origin) -> io::Result<()> {
+        let (fd, deadline) =
+            (transport.fd(), self.head_timeout.map(|timeout| Instant::now() + timeout));
+        self.watch(Connection::new(transport, origin, deadline), fd, deadline, None)
+    }
+
+    /// Whether the next connection of a queue is ours.
+    fn share(&self) -> Share {
+        self.board.as_ref().map_or(Share::Take, |board| board.share())
+    }
+
+    /// Takes what waits in the accept queues, unless somebody else will, and nothing more from now on.
     pub(crate) fn close_listeners(&self) {
         let mut polling = lock(&self.poll);
         let now = Instant::now();
+        let is_left_to_others = self.board.as_ref().is_some_and(|board| board.has_heirs());
         for index in 0..polling.listeners.len() {
-            polling.listeners[index].waiting = true;
+            polling.listeners[index].waiting = !is_left_to_others;
             while polling.listeners[index].waiting && self.open() < self.connections {
                 let paused = polling.accept_again;
                 self.accept(&mut polling, index, now);
@@ -304,6 +359,9 @@ impl Reactor {
             slots.release(key);
             slots.open
         };
+        if let Some(board) = &self.board {
+            board.connections(left);
+        }
         if left + 1 == self.connections {
             // Accepting has paused: there is room for one more.
             self.wake();

@@ -1,11 +1,13 @@
 //! Assembles a server, runs it and drains it.
 
 use crate::config::Config;
-use crate::exchange::{Address, Application};
+use crate::exchange::{Address, Application, Origin};
 use crate::listener::Listener;
 use crate::pool::{Pool, Stage};
 use crate::reactor::Reactor;
+use crate::transport::Transport;
 use crate::witness::thread_name;
+use socket2::Socket;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -153,6 +155,23 @@ impl Handle {
             refused: pool.losses.refused(),
             gone: pool.losses.gone(),
         }
+    }
+
+    /// Say `Connection: close` in every response from here on, and go on taking connections: others should learn that the
+    /// end is near before it comes.
+    pub fn announce(&self) {
+        self.pool.announce();
+    }
+
+    /// Serve this connection too, which came from no listener. Errors: it can't be watched.
+    pub fn adopt(&self, socket: Socket, origin: Origin) -> io::Result<()> {
+        socket.set_nonblocking(true)?;
+        self.pool.reactor.adopt(Transport::Unix(socket), origin)
+    }
+
+    /// Look around now: what the board says of the shared queues has changed.
+    pub fn look_around(&self) {
+        self.pool.reactor.wake();
     }
 
     /// Take nothing new, finish what is under way, then end; at the latest after the graceful timeout.

@@ -13,7 +13,7 @@ pub(crate) use self::wire::Wire;
 use crate::call::Call;
 use crate::config::Config;
 use crate::exchange::{Address, Application, Exchange, Failure, Origin, Sent};
-use crate::http1::{Connection, Turn, Workspace};
+use crate::http1::{Connection, Stages, Turn, Workspace};
 use crate::reactor::lock;
 use crate::transport::{Interest, Transport};
 use std::collections::VecDeque;
@@ -227,6 +227,7 @@ fn config() -> Config {
         relief: None,
         proxy: None,
         observer: None,
+        board: None,
     }
 }
 
@@ -379,7 +380,8 @@ fn play(seed: u64) {
     // Another thread may begin or cease to watch at any time, and send what was gathered meanwhile.
     let coin = Mutex::new(Chance(chance.next()));
     let watched = || !lock(&coin).one_in(8);
-    let mut workspace = Workspace::new(&config, &draining, &call, &watched);
+    let stages = Stages { closing: &draining, draining: &draining };
+    let mut workspace = Workspace::new(&config, stages, &call, &watched);
     let address = Address::Unix(None);
     let origin = Origin { peer: address.clone(), local: address, secure: false, claimed: false };
     let until = Some(workspace.now + Duration::from_secs(1));

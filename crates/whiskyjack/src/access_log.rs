@@ -8,7 +8,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use whiskyjack_proto::head::Version;
 use whiskyjack_server::config::{Observer, Record};
 use whiskyjack_server::exchange::Address;
@@ -16,6 +16,7 @@ use whiskyjack_server::exchange::Address;
 /// Writes a line for each request that ended.
 #[derive(Debug)]
 pub struct AccessLog {
+    output: Output,
     /// guards the file and the line under construction
     writer: Mutex<Writer>,
 }
@@ -32,23 +33,26 @@ struct Writer {
 impl AccessLog {
     /// Opens the log for appending; a file that is not there is made, for its owner and group to read.
     pub fn open(output: &Output) -> io::Result<AccessLog> {
-        let file = match output {
-            Output::Stdout => File::from(io::stdout().as_fd().try_clone_to_owned()?),
-            Output::File(path) => {
-                OpenOptions::new().append(true).create(true).mode(0o640).open(path)?
-            }
-        };
-        Ok(AccessLog::to(file))
+        let date = (i64::MIN, String::new());
+        let file = open(output)?;
+        let writer = Writer { file, date, line: Vec::with_capacity(512), failed: false };
+        Ok(AccessLog { output: output.clone(), writer: Mutex::new(writer) })
     }
 
-    fn to(file: File) -> AccessLog {
-        let date = (i64::MIN, String::new());
-        let writer = Writer { file, date, line: Vec::with_capacity(512), failed: false };
-        AccessLog { writer: Mutex::new(writer) }
+    /// Opens the file anew, which may have been moved away. If it cannot be opened, the one that was moved goes on.
+    pub fn reopen(&self) {
+        match open(&self.output) {
+            Ok(file) => self.writer().file = file,
+            Err(error) => log::error!("cannot reopen the access log {}: {error}", self.output),
+        }
+    }
+
+    fn writer(&self) -> MutexGuard<'_, Writer> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn write(&self, entry: &Entry<'_>) {
-        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut writer = self.writer();
         let writer = &mut *writer;
         if writer.date.0 != entry.second {
             writer.date = (entry.second, date(entry.second));
@@ -64,6 +68,13 @@ impl AccessLog {
             }
             Err(_) => {}
         }
+    }
+}
+
+fn open(output: &Output) -> io::Result<File> {
+    match output {
+        Output::Stdout => Ok(File::from(io::stdout().as_fd().try_clone_to_owned()?)),
+        Output::File(path) => OpenOptions::new().append(true).create(true).mode(0o640).open(path),
     }
 }
 
@@ -208,6 +219,13 @@ mod tests {
         for status in [200, 404] {
             log.write(&Entry { peer: "::1", request: None, status, bytes: 0, second: 5 });
         }
+        let aside = path.with_extension("aside");
+        std::fs::rename(&path, &aside).expect("moved aside");
+        log.reopen();
+        log.write(&Entry { peer: "::1", request: None, status: 500, bytes: 0, second: 5 });
+        let newer = std::fs::read_to_string(&path).expect("the new file");
+        assert!(newer.ends_with("\"-\" 500 -\n") && newer.lines().count() == 1, "{newer}");
+        std::fs::rename(&aside, &path).expect("moved back");
         let mut text = String::new();
         let mut file = File::open(&path).expect("the file");
         file.rewind().expect("a start");

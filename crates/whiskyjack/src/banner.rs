@@ -11,6 +11,8 @@ pub struct Banner {
     pub urls: Vec<String>,
     /// what it serves, `module:attribute`
     pub application: String,
+    /// worker processes, where there is a supervisor
+    pub workers: Option<usize>,
     /// application threads
     pub threads: usize,
     /// the interpreter
@@ -53,11 +55,17 @@ impl Banner {
     }
 
     fn threads(&self) -> String {
-        match self.threads {
-            1 => "1 thread".to_owned(),
-            threads => format!("{threads} threads"),
+        let threads = counted(self.threads, "thread");
+        match self.workers {
+            // the usual case needs no word
+            None | Some(1) => threads,
+            Some(workers) => format!("{}, {threads} each", counted(workers, "worker")),
         }
     }
+}
+
+fn counted(count: usize, thing: &str) -> String {
+    format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
 }
 
 /// `CPython 3.13.0, GIL on`
@@ -88,6 +96,7 @@ mod tests {
         Banner {
             urls: vec!["http://127.0.0.1:8000".to_owned(), "unix:/run/x".to_owned()],
             application: "shop:app".to_owned(),
+            workers: None,
             threads: 8,
             python: "CPython 3.13.0, GIL on".to_owned(),
         }
@@ -99,6 +108,13 @@ mod tests {
             banner().line(),
             "listening at http://127.0.0.1:8000, unix:/run/x (application shop:app, 8 threads, CPython 3.13.0, GIL on)"
         );
+    }
+
+    #[test]
+    fn more_workers_than_one_are_counted() {
+        let text = Banner { workers: Some(3), threads: 1, ..banner() }.line();
+        assert!(text.contains("3 workers, 1 thread each, CPython"), "{text}");
+        assert!(!Banner { workers: Some(1), ..banner() }.line().contains("worker"));
     }
 
     #[test]

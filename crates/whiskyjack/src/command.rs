@@ -51,7 +51,7 @@ whiskyjack.toml, or the table [tool.whiskyjack] of pyproject.toml. A flag wins o
 
 DURATION: 30, 1.5, 500ms or 1h30m. SIZE: 8190, 64k, 10M or 1GiB.
 
-Exit codes: 0 stopped as asked, 1 failed, 2 wrong settings, 3 cannot listen, 4 no application, 130 interrupted.";
+Exit codes: 0 stopped as asked, 1 failed, 2 wrong settings, 3 cannot start (address or application), 130 interrupted.";
 
 /// The whole command line.
 pub fn command() -> Command {

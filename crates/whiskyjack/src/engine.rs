@@ -10,14 +10,24 @@ use std::sync::Arc;
 use whiskyjack_proto::body::BodyLimits;
 use whiskyjack_proto::parse::HeadLimits;
 use whiskyjack_proto::proxy::Versions;
-use whiskyjack_server::config::{Config, Observer, ProxyProtocol};
+use whiskyjack_server::config::{Board, Config, Observer, ProxyProtocol, Relief};
 use whiskyjack_server::trust::{Trust, Trusted};
+
+/// What the server of a worker has to do with its supervisor; nothing, where there is none.
+#[derive(Debug, Default)]
+pub struct Supervised {
+    /// where it writes what it is doing
+    pub board: Option<Arc<dyn Board>>,
+    /// who replaces it
+    pub relief: Option<Arc<dyn Relief>>,
+}
 
 /// What the server is told. `connections` is how many the process has room for.
 pub fn config(
     settings: &Settings,
     connections: usize,
     observer: Option<Arc<dyn Observer>>,
+    supervised: Supervised,
 ) -> Config {
     let name = settings.server_header.text();
     Config {
@@ -59,9 +69,10 @@ pub fn config(
             None => settings.threads.number().div_ceil(2),
         },
         queue_timeout: settings.queue_timeout.0,
-        relief: None,
+        relief: supervised.relief,
         proxy: proxy(settings),
         observer,
+        board: supervised.board,
     }
 }
 
@@ -156,7 +167,7 @@ mod tests {
 
     #[test]
     fn the_defaults_are_those_that_are_promised() {
-        let config = config(&settings("", ""), 10_000, None);
+        let config = config(&settings("", ""), 10_000, None, Supervised::default());
         assert_eq!(config.threads, 8);
         assert_eq!(config.server_name.as_deref(), Some("whiskyjack"));
         assert_eq!(config.keep_alive.as_secs(), 65);
@@ -170,7 +181,9 @@ mod tests {
 
     #[test]
     fn half_of_the_threads_are_enough_stuck_ones_where_nothing_is_said() {
-        let enough = |name, text| config(&settings(name, text), 1, None).stuck_threads;
+        let enough = |name, text| {
+            config(&settings(name, text), 1, None, Supervised::default()).stuck_threads
+        };
         assert_eq!(enough("", ""), 4);
         assert_eq!(enough("threads", "1"), 1);
         assert_eq!(enough("threads", "5"), 3);
@@ -179,18 +192,24 @@ mod tests {
 
     #[test]
     fn zero_turns_a_timeout_and_the_limit_of_a_body_off() {
-        assert_eq!(config(&settings("body-timeout", "0"), 1, None).body_timeout, None);
-        assert_eq!(config(&settings("limit-request-body", "0"), 1, None).body.body, u64::MAX);
+        assert_eq!(
+            config(&settings("body-timeout", "0"), 1, None, Supervised::default()).body_timeout,
+            None
+        );
+        assert_eq!(
+            config(&settings("limit-request-body", "0"), 1, None, Supervised::default()).body.body,
+            u64::MAX
+        );
     }
 
     #[test]
     fn a_proxy_header_is_expected_only_where_it_is_asked_for() {
-        assert!(config(&settings("", ""), 1, None).proxy.is_none());
+        assert!(config(&settings("", ""), 1, None, Supervised::default()).proxy.is_none());
         for (text, versions) in
             [("v1", Versions::One), ("v2", Versions::Two), ("auto", Versions::Both)]
         {
             let proxy =
-                config(&settings("proxy-protocol", text), 1, None).proxy.expect("asked for");
+                config(&settings("proxy-protocol", text), 1, None, Supervised::default()).proxy.expect("asked for");
             assert_eq!((proxy.versions, proxy.timeout), (versions, Some(Duration::from_secs(5))));
             let has = |address: &str| proxy.trusted.has_address(address.parse().expect("right"));
             assert!(has("127.0.0.1") && has("::1") && !has("192.0.2.1"));
@@ -199,7 +218,10 @@ mod tests {
 
     #[test]
     fn an_empty_server_header_is_none() {
-        assert_eq!(config(&settings("server-header", ""), 1, None).server_name, None);
+        assert_eq!(
+            config(&settings("server-header", ""), 1, None, Supervised::default()).server_name,
+            None
+        );
     }
 
     #[test]

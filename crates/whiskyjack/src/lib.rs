@@ -3,6 +3,7 @@
 pub mod access_log;
 pub mod application;
 pub mod banner;
+pub mod board;
 pub mod check;
 pub mod choices;
 pub mod command;
@@ -17,6 +18,7 @@ pub mod signals;
 pub mod sockets;
 pub mod sources;
 pub mod spec;
+pub mod supervisor;
 mod sys;
 pub mod traceback;
 pub mod values;

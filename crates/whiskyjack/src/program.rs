@@ -7,7 +7,8 @@ use crate::migrate;
 use crate::reference;
 use crate::settings::{Setting, TABLE};
 use crate::sources::{self, Resolved, Sources};
-use crate::values::Shape;
+use crate::supervisor::{self, Outcome, Plan};
+use crate::values::{Shape, Workers};
 use crate::worker;
 use pyo3::prelude::*;
 use serde_json::{Map, Value, json};
@@ -51,10 +52,14 @@ pub fn main(py: Python<'_>, mut words: Vec<OsString>) -> i32 {
         _ => {}
     }
     let file = request.file.or_else(|| env::var_os("WHISKYJACK_CONFIG").map(PathBuf::from));
+    // A reload looks for the file where it was found, wherever the process has gone since.
+    let directory = env::current_dir().unwrap_or_default();
     let resolved = environment().and_then(|environment| {
-        Sources { flags: request.flags, environment, file, directory: PathBuf::new() }.resolve()
+        let file = file.map(|file| directory.join(file));
+        let sources = Sources { flags: request.flags, environment, file, directory };
+        Ok((sources.resolve()?, sources))
     });
-    let resolved = match resolved {
+    let (resolved, sources) = match resolved {
         Ok(resolved) => resolved,
         Err(error) => return fail(&error, WRONG_SETTINGS),
     };
@@ -87,10 +92,19 @@ pub fn main(py: Python<'_>, mut words: Vec<OsString>) -> i32 {
             Ok((report, code)) => say(report.as_bytes()).max(code),
             Err(error) => fail(&error, error.code()),
         },
-        _ => match worker::serve(py, &resolved.settings) {
-            Ok(()) => 0,
-            Err(error) => fail(&error, error.code()),
-        },
+        _ => serve(py, Plan { settings: resolved.settings, sources }),
+    }
+}
+
+fn serve(py: Python<'_>, plan: Plan) -> i32 {
+    let served = match plan.settings.workers {
+        Workers::Count(0) => worker::serve(py, &plan.settings).map(|()| Outcome::Ended(0)),
+        Workers::Auto | Workers::Count(_) => supervisor::serve(py, plan),
+    };
+    match served {
+        Ok(Outcome::Ended(code)) => code,
+        Ok(Outcome::Worker(birth)) => worker::live(py, *birth),
+        Err(error) => fail(&error, error.code()),
     }
 }
 
@@ -115,7 +129,9 @@ fn environment() -> Result<BTreeMap<String, String>, sources::Error> {
     let mut found = BTreeMap::new();
     for (name, value) in env::vars_os() {
         let Ok(name) = name.into_string() else { continue };
-        if name.starts_with("WHISKYJACK_") && name != "WHISKYJACK_CONFIG" || name == "PORT" {
+        if name.starts_with("WHISKYJACK_") && name != "WHISKYJACK_CONFIG"
+            || ["PORT", "WEB_CONCURRENCY"].contains(&name.as_str())
+        {
             let value = value.into_string().map_err(|_| sources::Error::NotText(name.clone()))?;
             found.insert(name, value);
         }

@@ -5,7 +5,7 @@ use crate::choices::{Level, ProxyVersions, TimeoutAction, Unbelieved, Underscore
 use crate::sockets::Bind;
 use crate::spec::Spec;
 use crate::values::{
-    FieldText, Output, Owner, Permissions, RootPath, Shape, Size, Timeout, Value, Whole,
+    FieldText, Output, Owner, Permissions, RootPath, Shape, Size, Timeout, UrlPath, Value, Whole, Workers,
 };
 use std::path::PathBuf;
 use std::time::Duration;
@@ -71,6 +71,8 @@ pub enum Group {
     Addresses,
     /// how much at once
     Concurrency,
+    /// how processes come and go
+    Workers,
     /// how long
     Timeouts,
     /// how much
@@ -83,10 +85,11 @@ pub enum Group {
 
 impl Group {
     /// The headings in order.
-    pub const ALL: [Group; 7] = [
+    pub const ALL: [Group; 8] = [
         Group::Application,
         Group::Addresses,
         Group::Concurrency,
+        Group::Workers,
         Group::Timeouts,
         Group::Limits,
         Group::Http,
@@ -99,6 +102,7 @@ impl Group {
             Group::Application => "Application",
             Group::Addresses => "Addresses",
             Group::Concurrency => "Concurrency",
+            Group::Workers => "Workers",
             Group::Timeouts => "Timeouts",
             Group::Limits => "Limits",
             Group::Http => "HTTP",
@@ -201,6 +205,10 @@ settings! {
     /// How long a PROXY header may take to come; 0 is for ever.
     proxy_timeout: Timeout = "5s", "proxy-timeout", "DURATION", Addresses;
 
+    /// Processes that run the application; `auto` is one for each processor that affinity and control group allow. 0 serves in this
+    /// very process, without a supervisor. Where the variable WEB_CONCURRENCY is set, it is the default.
+    workers: Workers = "1", "workers" / 'w', "COUNT", Concurrency;
+
     /// Threads that run the application. A thread costs next to nothing until the application blocks.
     threads: Whole<1, 65_535> = "8", "threads", "COUNT", Concurrency;
 
@@ -214,6 +222,42 @@ settings! {
 
     /// Requests that one connection may carry; 0 is any number.
     requests_per_connection: Whole<0, { usize::MAX }> = "0", "requests-per-connection", "COUNT", Concurrency;
+
+    /// Load the application once and fork the workers from there, so that they share its memory. A reload loads it anew.
+    preload: bool = "false", "preload", "BOOL", Workers;
+
+    /// A new worker is asked for this path, and serves once it is answered with a status below 400.
+    ready_path: Option<UrlPath> = "", "ready-path", "PATH", Workers;
+
+    /// How long a worker may take to load the application and be ready.
+    boot_timeout: Duration = "60s", "boot-timeout", "DURATION", Workers;
+
+    /// Replace a worker that has answered so many requests; 0 is never.
+    max_requests: Whole<0, { usize::MAX }> = "0", "max-requests", "COUNT", Workers;
+
+    /// Of `max-requests`, how many more a worker may answer, by chance, so that not all are replaced at once.
+    max_requests_jitter: Whole<0, 1_000_000_000> = "0", "max-requests-jitter", "COUNT", Workers;
+
+    /// Replace a worker that has more memory resident than this; 0 is any.
+    max_worker_rss: Size<0, { u64::MAX }> = "0", "max-worker-rss", "SIZE", Workers;
+
+    /// Replace a worker that is older than this; 0 is never.
+    max_worker_lifetime: Timeout = "0", "max-worker-lifetime", "DURATION", Workers;
+
+    /// Replace and kill a worker that could not run any Python for so long, as when C code keeps the interpreter; 0 is never.
+    stall_timeout: Timeout = "60s", "stall-timeout", "DURATION", Workers;
+
+    /// Reload when one of these files is touched or replaced.
+    touch_reload: Vec<PathBuf> = "", "touch-reload", "FILE", Workers;
+
+    /// After a SIGTERM, how long to go on taking connections, with `Connection: close` in every answer, until load balancers have noticed.
+    drain_delay: Duration = "0", "drain-delay", "DURATION", Workers;
+
+    /// Write the number of the supervising process to this file.
+    pid: Option<PathBuf> = "", "pid", "FILE", Workers;
+
+    /// Listen at this Unix socket for `whiskyjack reload`, `stop` and `status`. Only its owner may connect.
+    control: Option<PathBuf> = "", "control", "PATH", Workers;
 
     /// How long a connection may idle between two requests; 0 closes it after each response.
     keep_alive: Duration = "65s", "keep-alive", "DURATION", Timeouts;

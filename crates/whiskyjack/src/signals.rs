@@ -1,11 +1,12 @@
-//! Ctrl-C and SIGTERM: the first ends the server once its work is done, a second Ctrl-C at once.
-//! Knows the server only by its handle.
+//! Signals of a process that serves: SIGTERM ends it once its work is done, SIGQUIT at once, SIGUSR1 reopens logs. Ctrl-C is the first and,
+//! a second time, the second; but not in a worker, whose supervisor says what it means. Knows the server only by its handle.
 
+use crate::access_log::AccessLog;
 use crate::sockets::SocketFiles;
 use crate::sys;
 use pyo3::prelude::*;
 use pyo3::types::{IntoPyDict, PyCFunction};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGQUIT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -16,10 +17,13 @@ use whiskyjack_server::server::Handle;
 /// The exit code of a process that was interrupted, as shells count: 128 and the number of SIGINT.
 pub const INTERRUPTED: i32 = 130;
 
-/// How long the main thread may take, after everything was cut off, to flush and end the process itself.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+/// What a process that serves listens to.
+const OURS: [i32; 4] = [SIGINT, SIGTERM, SIGQUIT, SIGUSR1];
 
-/// While the application is imported, both signals raise KeyboardInterrupt there: an import can be long, and what has
+/// How long the main thread may take, after everything was cut off, to flush and end the process itself.
+pub const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// While the application is imported, SIGINT and SIGTERM raise KeyboardInterrupt there: an import can be long, and what has
 /// been made by then (the file of a socket) must be removed. A handler that the application installs is let be.
 pub fn interrupt_imports(py: Python<'_>) -> PyResult<()> {
     let module = py.import("signal")?;
@@ -36,7 +40,7 @@ fn release_children(py: Python<'_>) -> PyResult<()> {
     let release = PyCFunction::new_closure(py, None, None, |arguments, _| {
         let py = arguments.py();
         let module = py.import("signal")?;
-        for signal in [SIGINT, SIGTERM] {
+        for signal in OURS {
             let mut handler = module.call_method1("getsignal", (signal,))?;
             if signal == SIGINT && handler.eq(module.getattr("SIG_DFL")?)? {
                 handler = module.getattr("default_int_handler")?;
@@ -102,6 +106,25 @@ pub struct Watch {
     pub files: SocketFiles,
     /// how long the server takes at the most to drain
     pub graceful_timeout: Duration,
+    /// what to reopen
+    pub log: Option<Arc<AccessLog>>,
+    /// whose it is
+    pub role: Role,
+}
+
+/// To whom a process that serves answers.
+#[derive(Clone, Debug)]
+pub enum Role {
+    /// to the operator
+    Alone,
+    /// to a supervisor, that hears of a drain it did not ask for
+    Worker(Arc<dyn Told>),
+}
+
+/// Who is told that a worker drains.
+pub trait Told: std::fmt::Debug + Send + Sync {
+    /// It begins to.
+    fn draining(&self);
 }
 
 impl Watch {
@@ -109,7 +132,7 @@ impl Watch {
     /// interpreter may be busy, or gone.
     pub fn start(self, py: Python<'_>) -> PyResult<()> {
         let module = py.import("signal")?;
-        let ours = [SIGINT, SIGTERM];
+        let ours = OURS;
         // One that comes in between must neither kill us nor be lost: it waits.
         let block = module.getattr("SIG_BLOCK")?;
         let before = module.call_method1("pthread_sigmask", (block, ours))?;
@@ -128,31 +151,46 @@ impl Watch {
     fn register(&self, module: &Bound<'_, PyModule>) -> PyResult<Signals> {
         let interrupt = module.getattr("default_int_handler")?;
         let default = module.getattr("SIG_DFL")?;
+        let ignore = module.getattr("SIG_IGN")?;
         for signal in [SIGINT, SIGTERM] {
-            if module.call_method1("getsignal", (signal,))?.is(&interrupt) {
+            let found = module.call_method1("getsignal", (signal,))?;
+            // A worker ignores Ctrl-C while it imports; a program that it starts later should not.
+            if found.is(&interrupt) || found.eq(&ignore)? {
                 module.call_method1("signal", (signal, &default))?;
             }
         }
-        Ok(Signals::new([SIGINT, SIGTERM])?)
+        Ok(Signals::new(OURS)?)
     }
 
     fn run(self, mut signals: Signals) {
         let mut draining = false;
         for signal in signals.forever() {
-            if !draining {
-                draining = true;
-                if let Err(error) = self.drain() {
-                    log::error!("cannot watch the end, so it comes now: {error}");
-                    self.cut();
+            match (signal, &self.role) {
+                (SIGUSR1, _) => {
+                    if let Some(log) = &self.log {
+                        log.reopen();
+                    }
                 }
-            } else if signal == SIGINT {
-                self.cut();
+                (SIGQUIT, _) => self.cut(),
+                (SIGINT, Role::Worker(_)) => {}
+                (SIGINT, Role::Alone) if draining => self.cut(),
+                _ if draining => {}
+                _ => {
+                    draining = true;
+                    if let Err(error) = self.drain() {
+                        log::error!("cannot watch the end, so it comes now: {error}");
+                        self.cut();
+                    }
+                }
             }
         }
     }
 
     fn drain(&self) -> io::Result<()> {
-        log::info!("finishing what is under way; Ctrl-C stops at once");
+        match &self.role {
+            Role::Alone => log::info!("finishing what is under way; Ctrl-C stops at once"),
+            Role::Worker(told) => told.draining(),
+        }
         {
             let mut state = self.ending.state();
             if *state == State::Serving {

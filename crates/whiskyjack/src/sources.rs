@@ -1,5 +1,5 @@
 //! Where the value of a setting comes from: flag over environment over file over default.
-//! Knows no setting by name but `bind`, whose default the variable PORT moves.
+//! Knows no setting by name but `bind` and `workers`, whose defaults the variables PORT and WEB_CONCURRENCY move.
 
 use crate::settings::{Setting, Settings, TABLE};
 use crate::values::{Shape, nearest};
@@ -37,6 +37,9 @@ impl fmt::Display for Origin {
 
 /// The variable by which many hosting services say where to listen.
 const PORT: &str = "PORT";
+
+/// What hosting platforms call the number of worker processes.
+const WEB_CONCURRENCY: &str = "WEB_CONCURRENCY";
 
 /// The settings, and for each, in the order of the table, where it came from.
 #[derive(Debug)]
@@ -112,7 +115,7 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 /// What may say something: the flags by name, the environment, and the directory and name of the settings file.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Sources {
     /// what the command line said, by the name of the setting
     pub flags: BTreeMap<&'static str, String>,
@@ -167,7 +170,12 @@ impl Sources {
             Some(port) if setting.name == "bind" => {
                 (format!("0.0.0.0:{port}"), Origin::Environment(PORT.to_owned()))
             }
-            _ => (setting.default.to_owned(), Origin::Default),
+            _ => match self.environment.get(WEB_CONCURRENCY) {
+                Some(workers) if setting.name == "workers" && !workers.is_empty() => {
+                    (workers.clone(), Origin::Environment(WEB_CONCURRENCY.to_owned()))
+                }
+                _ => (setting.default.to_owned(), Origin::Default),
+            },
         }
     }
 

@@ -1,10 +1,13 @@
 //! The C library's calls that nothing safe wraps. The only `unsafe` of this crate; knows nothing of what they are for.
 
+use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
 use std::ffi::{CString, c_char};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
+use std::slice;
+use std::sync::atomic::AtomicU64;
 
 /// A moment on the clock of the local time zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +74,17 @@ pub fn duplicate(number: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: the number is not -1, and it is borrowed for the duplication alone. Should its owner close it at this moment, the duplicate is of
     // another file or there is none; the kernel does not mind.
     unsafe { BorrowedFd::borrow_raw(number) }.try_clone_to_owned()
+}
+
+/// Zeroed words that this process shares with those it forks, for as long as any of them lives.
+pub fn shared_words(count: usize) -> io::Result<&'static [AtomicU64]> {
+    let length = count * size_of::<AtomicU64>();
+    let (access, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED);
+    // SAFETY: a new mapping at an address of the kernel's choice touches no memory of ours.
+    let start = unsafe { mmap_anonymous(ptr::null_mut(), length, access, flags)? };
+    // SAFETY: the mapping is of that length, aligned to a page, zeroed, and never unmapped; whoever shares it writes through
+    // atomics only.
+    Ok(unsafe { slice::from_raw_parts(start.cast::<AtomicU64>(), count) })
 }
 
 /// The number of a user, where there is one of this name.

@@ -353,6 +353,61 @@ impl Value for FieldText {
     }
 }
 
+/// How many worker processes there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Workers {
+    /// as many as there are processors
+    Auto,
+    /// so many; 0 is none beside this process
+    Count(usize),
+}
+
+/// More would not fit the board of what each is doing.
+const MOST_WORKERS: usize = 500;
+
+impl Value for Workers {
+    const SHAPE: Shape = Shape::Number;
+
+    fn parse(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            _ if text == "auto" => Ok(Workers::Auto),
+            Ok(count) if count <= MOST_WORKERS => Ok(Workers::Count(count)),
+            _ => Err(format!("write a whole number from 0 to {MOST_WORKERS}, or auto")),
+        }
+    }
+
+    fn show(&self) -> String {
+        match self {
+            Workers::Auto => "auto".to_owned(),
+            Workers::Count(count) => count.to_string(),
+        }
+    }
+}
+
+/// A path as it stands in a request, with its query.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UrlPath(String);
+
+impl UrlPath {
+    /// The path.
+    pub fn text(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Value for UrlPath {
+    fn parse(text: &str) -> Result<Self, String> {
+        match text.starts_with('/') && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            true => Ok(UrlPath(text.to_owned())),
+            false => Err("write a path that begins with a slash, such as /healthz".to_owned()),
+        }
+    }
+
+    fn show(&self) -> String {
+        self.0.clone()
+    }
+}
+
 /// Where in the URL space an application stands: empty, or `/something` without a slash at its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RootPath(String);

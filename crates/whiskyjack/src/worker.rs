@@ -1,4 +1,4 @@
-//! Serves one application from one process: binds, imports, runs, ends.
+//! Serves one application from one process, a worker or one that is alone: binds, imports, runs, ends.
 //! Knows the order of things; each thing itself is known by its own room.
 
 use crate::access_log::AccessLog;
@@ -7,13 +7,16 @@ use crate::banner::{self, Banner};
 use crate::choices::{Unbelieved, Underscores};
 use crate::engine;
 use crate::settings::Settings;
-use crate::signals::{self, Ending, Watch};
+use crate::signals::{self, Ending, Role, Watch};
 use crate::sockets::{self, Bound, SocketFiles};
+use crate::supervisor::channel::{Report, send};
+use crate::supervisor::duty::Duty;
 use crate::sys;
 use crate::traceback;
 use crate::values::{Output, absolute};
 use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::prelude::*;
+use socket2::Socket;
 use std::env;
 use std::fmt;
 use std::io;
@@ -39,6 +42,8 @@ pub enum Error {
     Python(String),
     /// the command asks for what cannot be
     Usage(String),
+    /// no worker could serve
+    Boot(String),
     /// Ctrl-C or SIGTERM before it began
     Interrupted,
 }
@@ -49,15 +54,19 @@ impl Error {
         match self {
             Error::AccessLog(..) | Error::System(..) | Error::Python(_) => 1,
             Error::Usage(_) => 2,
-            Error::Address(_) => 3,
             Error::Application(application::Error::Interrupted) | Error::Interrupted => {
                 signals::INTERRUPTED
             }
-            Error::Application(_) => 4,
+            Error::Address(_) | Error::Application(_) | Error::Boot(_) => 3,
         }
     }
 
-    pub(crate) fn python(py: Python<'_>, error: &PyErr) -> Error {
+    fn is_interruption(&self) -> bool {
+        self.code() == signals::INTERRUPTED
+    }
+
+    /// What Python raised.
+    pub fn python(py: Python<'_>, error: &PyErr) -> Error {
         match error.is_instance_of::<PyKeyboardInterrupt>(py) {
             true => Error::Interrupted,
             false => Error::Python(traceback::format(py, error)),
@@ -74,6 +83,7 @@ impl fmt::Display for Error {
                 write!(f, "cannot write the access log to {output}: {error}")
             }
             Error::System(doing, error) => write!(f, "{doing}: {error}"),
+            Error::Boot(why) => f.write_str(why.trim_end()),
             Error::Python(traceback) => f.write_str(traceback.trim_end()),
             Error::Usage(problem) => f.write_str(problem),
             Error::Interrupted => f.write_str("interrupted"),
@@ -96,17 +106,32 @@ pub fn load(py: Python<'_>, settings: &Settings) -> Result<Loaded, Error> {
 pub fn serve(py: Python<'_>, settings: &Settings) -> Result<(), Error> {
     signals::interrupt_imports(py).map_err(|error| Error::python(py, &error))?;
     // Before the import: a port that is taken should not cost the time that an application takes to load.
-    let options = sockets::Options {
+    let bound = bind(settings)?;
+    let files = Remove(bound.files.clone());
+    let log = open_access_log(settings)?;
+    let loaded = load(py, settings)?;
+    run(py, settings, loaded, Served { bound, log, duty: None })?;
+    drop(files);
+    Ok(())
+}
+
+/// Listens at the addresses that the settings name.
+pub fn bind(settings: &Settings) -> Result<Bound, Error> {
+    let bound = sockets::bind(&settings.bind, &socket_options(settings)).map_err(Error::Address)?;
+    if let Err(problem) = engine::check_proxies(settings, &bound.sockets) {
+        bound.files.remove();
+        return Err(Error::Usage(problem));
+    }
+    Ok(bound)
+}
+
+/// How sockets are to be made.
+pub fn socket_options(settings: &Settings) -> sockets::Options {
+    sockets::Options {
         backlog: i32::try_from(settings.backlog.number()).unwrap_or(i32::MAX),
         mode: settings.unix_socket_mode,
         owner: settings.unix_socket_owner.clone(),
-    };
-    let bound = sockets::bind(&settings.bind, &options).map_err(Error::Address)?;
-    let files = Remove(bound.files.clone());
-    engine::check_proxies(settings, &bound.sockets).map_err(Error::Usage)?;
-    run(py, settings, bound)?;
-    drop(files);
-    Ok(())
+    }
 }
 
 /// Removes socket files however the function ends that holds it.
@@ -118,21 +143,69 @@ impl Drop for Remove {
     }
 }
 
-fn run(py: Python<'_>, settings: &Settings, bound: Bound) -> Result<(), Error> {
-    let observer = open_access_log(settings)?;
-    let loaded = load(py, settings)?;
+/// What a forked worker is given for its life.
+#[derive(Debug)]
+pub struct Birth {
+    /// what it goes by
+    pub settings: Settings,
+    /// where it listens, with the others
+    pub sockets: Vec<Socket>,
+    /// the application, where it was loaded before the fork
+    pub loaded: Option<Loaded>,
+    /// how it belongs to the supervisor
+    pub duty: Duty,
+}
+
+/// A worker's whole life; returns its exit code.
+pub fn live(py: Python<'_>, birth: Birth) -> i32 {
+    let Birth { settings, sockets, loaded, duty } = birth;
+    let channel = duty.channel();
+    let lived = || {
+        let log = open_access_log(&settings)?;
+        let loaded = match loaded {
+            Some(loaded) => loaded,
+            None => load(py, &settings)?,
+        };
+        let bound = Bound { sockets, files: SocketFiles::default() };
+        run(py, &settings, loaded, Served { bound, log, duty: Some(duty) })
+    };
+    match lived() {
+        Ok(()) => 0,
+        Err(error) => {
+            if !error.is_interruption() {
+                // If the supervisor is gone, nobody waits for the reason.
+                let _ = send(&channel, &Report::Failed { why: error.to_string() });
+            }
+            error.code()
+        }
+    }
+}
+
+/// What a process serves, and for whom.
+struct Served {
+    bound: Bound,
+    log: Option<Arc<AccessLog>>,
+    /// where it is a worker
+    duty: Option<Duty>,
+}
+
+fn run(py: Python<'_>, settings: &Settings, loaded: Loaded, served: Served) -> Result<(), Error> {
+    let Served { bound, log, duty } = served;
     let application = match settings.validate {
         true => validated(py, &loaded).map_err(|error| Error::python(py, &error))?,
         false => loaded.application.clone_ref(py),
     };
-    let gateway = Gateway::new(py, application, gateway_options(settings));
+    let siblings = duty.as_ref().is_some_and(|duty| duty.siblings);
+    let gateway = Gateway::new(py, application, gateway_options(settings, siblings));
     let gateway = gateway.map_err(|error| Error::python(py, &error))?;
 
     let urls = bound.sockets.iter().map(sockets::url).collect();
     let listeners = bound.sockets.into_iter().map(Listener::new).collect::<io::Result<Vec<_>>>();
     let listeners = listeners.map_err(|error| Error::System("cannot use a socket", error))?;
     let connections = engine::make_room(settings.limit_connections.number());
-    let config = engine::config(settings, connections, observer);
+    let observer = log.clone().map(|log| -> Arc<dyn Observer> { log });
+    let supervised = duty.as_ref().map(|duty| duty.supervised(settings)).unwrap_or_default();
+    let config = engine::config(settings, connections, observer, supervised);
     let server = Server::new(config, listeners, Arc::new(gateway));
     let server = server.map_err(|error| Error::System("cannot assemble the server", error))?;
 
@@ -142,11 +215,23 @@ fn run(py: Python<'_>, settings: &Settings, bound: Bound) -> Result<(), Error> {
         ending: Arc::clone(&ending),
         files: bound.files.clone(),
         graceful_timeout: settings.graceful_timeout,
+        log: log.clone(),
+        role: duty.as_ref().map_or(Role::Alone, |duty| Role::Worker(duty.told())),
     };
     watch.start(py).map_err(|error| Error::python(py, &error))?;
 
-    let threads = settings.threads.number();
-    Banner { urls, application: loaded.name, threads, python: banner::interpreter(py) }.show();
+    let (application, python) = (loaded.name, banner::interpreter(py));
+    match duty {
+        None => {
+            let threads = settings.threads.number();
+            Banner { urls, application, workers: None, threads, python }.show();
+        }
+        Some(duty) => {
+            let ready = Report::Ready { application, python };
+            let begun = duty.begin(settings, server.handle(), log, ready);
+            begun.map_err(|error| Error::System("cannot start a thread", error))?;
+        }
+    }
     let ended = py.detach(|| server.run());
     let ended = ended.map_err(|error| Error::System("the server ended", error))?;
     if let Ended::Cut(connections) = ended {
@@ -160,7 +245,7 @@ fn validated(py: Python<'_>, loaded: &Loaded) -> PyResult<Py<PyAny>> {
     Ok(Py::new(py, Validator::new(loaded.application.clone_ref(py)))?.into_any())
 }
 
-fn open_access_log(settings: &Settings) -> Result<Option<Arc<dyn Observer>>, Error> {
+fn open_access_log(settings: &Settings) -> Result<Option<Arc<AccessLog>>, Error> {
     let Some(output) = &settings.access_log else { return Ok(None) };
     match AccessLog::open(output) {
         Ok(log) => Ok(Some(Arc::new(log))),
@@ -168,11 +253,11 @@ fn open_access_log(settings: &Settings) -> Result<Option<Arc<dyn Observer>>, Err
     }
 }
 
-pub(crate) fn gateway_options(settings: &Settings) -> Options {
+pub(crate) fn gateway_options(settings: &Settings, multiprocess: bool) -> Options {
     Options {
         root_path: settings.root_path.text().to_owned(),
         multithread: settings.threads.number() > 1,
-        multiprocess: false,
+        multiprocess,
         header_map: match settings.header_map {
             Underscores::Drop => HeaderMap::Drop,
             Underscores::Refuse => HeaderMap::Refuse,

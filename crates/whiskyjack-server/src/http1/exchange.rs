@@ -393,7 +393,7 @@ impl Http1Exchange<'_, '_> {
             self.body,
             Body::Streaming { invite: true, .. } | Body::Streaming { failed: true, .. }
         );
-        self.request.persistent && !self.workspace.is_draining() && !is_body_uncertain
+        self.request.persistent && !self.workspace.is_closing() && !is_body_uncertain
     }
 
     fn after_whole_request(&self, persistent: bool) -> Next {

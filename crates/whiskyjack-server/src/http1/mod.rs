@@ -19,7 +19,7 @@ mod unread;
 mod workspace;
 
 use self::pace::Pace;
-pub(crate) use self::workspace::{Workspace, defaults};
+pub(crate) use self::workspace::{Stages, Workspace, defaults};
 use crate::config::Record;
 use crate::exchange::Origin;
 use crate::input::{Filled, Input};
@@ -189,6 +189,11 @@ impl Connection {
     pub(crate) fn readable(&mut self, ending: bool) {
         self.drained = false;
         self.ending |= ending;
+    }
+
+    /// The head of the request under way.
+    pub(crate) fn head(&self) -> &RequestHead {
+        &self.head
     }
 
     /// Whether it is between two requests.
@@ -374,7 +379,7 @@ impl Connection {
         self.served += 1;
         let limit = config.requests_per_connection;
         let persistent = intent.persistent
-            && !workspace.is_draining()
+            && !workspace.is_closing()
             && (limit == 0 || self.served < limit)
             && !config.keep_alive.is_zero();
         // What was found to be there has waited since, while the thread that found it was busy with others.

@@ -11,6 +11,15 @@ use whiskyjack_proto::date::DateCache;
 use whiskyjack_proto::head::RequestHead;
 use whiskyjack_proto::write::Defaults;
 
+/// How near the server's end is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stages<'a> {
+    /// each response is its connection's last
+    pub(crate) closing: &'a AtomicBool,
+    /// the server takes nothing new
+    pub(crate) draining: &'a AtomicBool,
+}
+
 /// What a thread brings along to work on connections.
 pub(crate) struct Workspace<'a> {
     pub(crate) config: &'a Config,
@@ -20,8 +29,7 @@ pub(crate) struct Workspace<'a> {
     pub(crate) now: Instant,
     /// when the connection was found to have what this turn reads of it
     pub(crate) found: Instant,
-    /// the server takes nothing new: each response is its connection's last
-    draining: &'a AtomicBool,
+    stages: Stages<'a>,
     /// where the thread gathers responses to pipelined requests, and who has to send them in its place
     pub(super) gathering: &'a Gathering,
     pub(super) watched: &'a (dyn Fn() -> bool + Sync),
@@ -39,7 +47,7 @@ impl<'a> Workspace<'a> {
     /// `watched` says whether what is gathered is sent by another thread while this one is held up.
     pub(crate) fn new(
         config: &'a Config,
-        draining: &'a AtomicBool,
+        stages: Stages<'a>,
         call: &'a Call,
         watched: &'a (dyn Fn() -> bool + Sync),
     ) -> Workspace<'a> {
@@ -49,7 +57,7 @@ impl<'a> Workspace<'a> {
             call,
             now,
             found: now,
-            draining,
+            stages,
             gathering: &call.gathering,
             watched,
             gathered: false,
@@ -69,8 +77,12 @@ impl<'a> Workspace<'a> {
         }
     }
 
+    pub(super) fn is_closing(&self) -> bool {
+        self.stages.closing.load(Ordering::Relaxed)
+    }
+
     pub(super) fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Relaxed)
+        self.stages.draining.load(Ordering::Relaxed)
     }
 }
 

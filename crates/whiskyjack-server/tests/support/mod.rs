@@ -49,6 +49,7 @@ pub fn config(threads: usize) -> Config {
         relief: None,
         proxy: None,
         observer: None,
+        board: None,
     }
 }
 

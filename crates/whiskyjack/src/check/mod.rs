@@ -45,7 +45,7 @@ pub fn takes(setting: &Setting) -> bool {
 pub fn command(config: Arg) -> Command {
     Command::new(NAME)
         .about("Put requests to an application, and tell which rules of PEP 3333 it breaks.")
-        .after_help("Exit codes: 0 it keeps all rules, 1 it breaks some, 2 wrong settings, 4 no application, 130 interrupted.")
+        .after_help("Exit codes: 0 it keeps all rules, 1 it breaks some, 2 wrong settings, 3 no application, 130 interrupted.")
         .args(TABLE.iter().filter(|setting| takes(setting)).map(argument))
         .arg(config)
         .arg(
@@ -87,7 +87,7 @@ pub fn run(py: Python<'_>, settings: &Settings, form: &Form) -> Result<(String, 
     let journal = Arc::new(Journal::default());
     let application = Validator::thorough(loaded.application, Arc::clone(&journal));
     let gateway = Py::new(py, application).and_then(|application| {
-        Gateway::new(py, application.into_any(), worker::gateway_options(settings))
+        Gateway::new(py, application.into_any(), worker::gateway_options(settings, false))
     });
     let gateway = gateway.map_err(|error| Error::python(py, &error))?;
     // What importing has logged is no answer to a request.

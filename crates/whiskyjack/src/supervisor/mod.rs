@@ -1,0 +1,593 @@
+//! The supervisor: holds the listening sockets, forks workers, and sees that there are as many as there should be.
+//! One thread, one wait. What to do next is `fleet`'s to say; this room does it.
+
+pub mod certificate;
+pub mod cgroup;
+pub mod channel;
+pub mod duty;
+pub mod fleet;
+pub mod process;
+pub mod wakeup;
+
+use self::certificate::{Cause, Certificate};
+use self::cgroup::Cgroup;
+use self::channel::{Channel, Order, Report};
+use self::duty::Duty;
+use self::fleet::{Act, Fleet, Rules};
+use self::process::Process;
+use self::wakeup::{Forked, Wakeup};
+use crate::access_log::AccessLog;
+use crate::banner::Banner;
+use crate::board::{Board, Standing};
+use crate::settings::Settings;
+use crate::signals;
+use crate::sockets::{self, Bound};
+use crate::sources::Sources;
+use crate::values::Workers;
+use crate::worker::{self, Birth, Error};
+use pyo3::prelude::*;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Signal, WaitOptions, WaitStatus, wait};
+use signal_hook::consts::{
+    SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, SIGWINCH,
+};
+use socket2::Socket;
+use std::collections::{BTreeMap, VecDeque};
+use std::fs;
+use std::io::{self, IsTerminal};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+/// What a process is when the supervisor's work in it is over.
+#[derive(Debug)]
+pub enum Outcome {
+    /// the supervisor, which has ended with this exit code
+    Ended(i32),
+    /// a worker, whose life begins
+    Worker(Box<Birth>),
+}
+
+/// What the supervisor goes by.
+#[derive(Debug)]
+pub struct Plan {
+    /// as they are now
+    pub settings: Settings,
+    /// where they came from, to read them again
+    pub sources: Sources,
+}
+
+/// How often memory, ages and files are looked at.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// How long what is under way may take after a first Ctrl-C.
+const QUICK: Duration = Duration::from_secs(3);
+
+/// What a worker's own end of a timeout may take until the supervisor's comes.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// Deaths that are remembered.
+const REMEMBERED: usize = 32;
+
+/// Supervises until the end that a signal asks for. Returns in the workers too.
+pub fn serve(py: Python<'_>, plan: Plan) -> Result<Outcome, Error> {
+    let python = |error| Error::python(py, &error);
+    let wakeup = Wakeup::take_over(py).map_err(python)?;
+    let bound = worker::bind(&plan.settings)?;
+    let files = bound.files.clone();
+    let supervised = Supervisor::new(py, plan, bound, wakeup).and_then(Supervisor::run);
+    if !matches!(supervised, Ok(Outcome::Worker(_))) {
+        files.remove();
+    }
+    supervised
+}
+
+struct Supervisor<'py> {
+    py: Python<'py>,
+    settings: Settings,
+    sources: Sources,
+    sockets: Vec<Socket>,
+    wakeup: Wakeup,
+    board: Board,
+    cgroup: Cgroup,
+    fleet: Fleet,
+    processes: BTreeMap<usize, Process>,
+    deaths: VecDeque<Certificate>,
+    ending: Ending,
+    /// why the first start failed
+    failed: Option<String>,
+    next_look: Instant,
+    touched: BTreeMap<PathBuf, Option<SystemTime>>,
+    /// what the workers that serve say they are
+    serves: Option<(String, String)>,
+}
+
+/// How the end is meant, and how far it has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    NotYet,
+    /// connections are still taken, until then
+    Announced(Instant),
+    /// what is under way is finished; where it was a Ctrl-C, until then
+    Graceful(Option<Instant>),
+    /// at once
+    Cut,
+}
+
+impl<'py> Supervisor<'py> {
+    fn new(
+        py: Python<'py>,
+        plan: Plan,
+        bound: Bound,
+        wakeup: Wakeup,
+    ) -> Result<Supervisor<'py>, Error> {
+        let Plan { settings, sources } = plan;
+        if let Some(output) = &settings.access_log {
+            // Better now and once than later and from every worker.
+            let opened = AccessLog::open(output);
+            opened.map_err(|error| Error::AccessLog(output.clone(), error))?;
+        }
+        let system = |error| Error::System("no memory to share with workers", error);
+        let board = Board::new(settings.threads.number()).map_err(system)?;
+        let fleet = Fleet::new(workers(&settings), rules(&settings));
+        let mut supervisor = Supervisor {
+            py,
+            settings,
+            sources,
+            sockets: bound.sockets,
+            wakeup,
+            board,
+            cgroup: Cgroup::find(),
+            fleet,
+            processes: BTreeMap::new(),
+            deaths: VecDeque::new(),
+            ending: Ending::NotYet,
+            failed: None,
+            next_look: Instant::now(),
+            touched: BTreeMap::new(),
+            serves: None,
+        };
+        supervisor.is_touched();
+        Ok(supervisor)
+    }
+
+    fn run(mut self) -> Result<Outcome, Error> {
+        let mut exit_code = 0;
+        loop {
+            for act in self.fleet.step(Instant::now()) {
+                match act {
+                    Act::Spawn { number, generation } => match self.spawn(number, generation) {
+                        Ok(Spawned::Worker(birth)) => return Ok(Outcome::Worker(birth)),
+                        Ok(Spawned::Here) => {}
+                        Err(error) => self.not_spawned(number, &error),
+                    },
+                    Act::Drain { number, why } => self.drain(number, &why),
+                    Act::Kill { number, why } => self.kill(number, why),
+                    Act::Up => self.up(),
+                    Act::Reloaded(result) => self.reloaded(&result),
+                    Act::Gone => {
+                        return match (self.failed, self.serves) {
+                            (Some(why), _) => Err(Error::Boot(why)),
+                            (None, None) => Err(Error::Interrupted),
+                            (None, Some(_)) => Ok(Outcome::Ended(exit_code)),
+                        };
+                    }
+                }
+            }
+            self.wait();
+            for signal in self.wakeup.take() {
+                self.signalled(signal);
+            }
+            self.listen();
+            exit_code = exit_code.max(self.reap());
+            self.look();
+            if self.ending == Ending::Cut {
+                exit_code = signals::INTERRUPTED;
+            }
+        }
+    }
+
+    /// Waits for a signal, a message or the next moment at which something is due. The only wait.
+    fn wait(&mut self) {
+        let now = Instant::now();
+        let ending = match self.ending {
+            Ending::Announced(at) | Ending::Graceful(Some(at)) => Some(at),
+            _ => None,
+        };
+        let kills = self.processes.values_mut().filter_map(|process| process.kill_if_due(now));
+        let due = kills.chain(ending).chain(self.fleet.next_look(now)).min();
+        let due = due.map_or(self.next_look, |due| due.min(self.next_look));
+        let timeout = Timespec::try_from(due.saturating_duration_since(now)).ok();
+        let mut fds: Vec<PollFd<'_>> = vec![PollFd::new(&self.wakeup, PollFlags::IN)];
+        let channels = self.processes.values().filter(|process| !process.channel.is_ended());
+        fds.extend(channels.map(|process| PollFd::new(&process.channel, PollFlags::IN)));
+        // An interruption is what the wakeup line tells of, and no other error can come of descriptors that are open.
+        let _ = self.py.detach(|| poll(&mut fds, timeout.as_ref()));
+    }
+
+    fn spawn(&mut self, number: usize, generation: u64) -> Result<Spawned, Error> {
+        let system = |error| Error::System("cannot fork a worker", error);
+        let slot = self.board.slot(number);
+        slot.clear();
+        let (channel, theirs) = Channel::pair().map_err(system)?;
+        match wakeup::fork(self.py).map_err(|error| Error::python(self.py, &error))? {
+            Forked::Parent(pid) => {
+                log::debug!("worker {number} (pid {pid}) boots, generation {generation}");
+                let kills = self.cgroup.memory_kills();
+                self.processes.insert(number, Process::new(number, pid, channel, slot, kills));
+                Ok(Spawned::Here)
+            }
+            Forked::Child => {
+                // The others' channels are the supervisor's: with an end in here, they would not end with it.
+                self.processes.clear();
+                let siblings = self.fleet.wanted() > 1;
+                Ok(Spawned::Worker(Box::new(Birth {
+                    settings: self.settings.clone(),
+                    sockets: std::mem::take(&mut self.sockets),
+                    loaded: None,
+                    duty: Duty { slot, channel: Arc::new(theirs), siblings },
+                })))
+            }
+        }
+    }
+
+    fn not_spawned(&mut self, number: usize, error: &Error) {
+        log::error!("{error}");
+        self.board.slot(number).stand(Standing::Vacant);
+        self.lost(number, &error.to_string());
+    }
+
+    fn drain(&mut self, number: usize, why: &str) {
+        if let Some(process) = self.processes.get_mut(&number) {
+            log::info!("worker {number} (pid {}) drains: {why}", process.pid);
+            process.drain(Instant::now());
+        }
+    }
+
+    fn kill(&mut self, number: usize, why: &str) {
+        if let Some(process) = self.processes.get_mut(&number) {
+            if !self.fleet.is_ending() {
+                log::warn!("worker {number} (pid {}) is ended: {why}", process.pid);
+            }
+            process.failure.get_or_insert_with(|| why.to_owned());
+            let is_booting = process.slot.standing() == Standing::Booting && !process.stalled;
+            // An import is interrupted as by Ctrl-C; whoever serves cuts off what it has.
+            process.end(if is_booting { Signal::TERM } else { Signal::QUIT }, Instant::now());
+        }
+    }
+
+    /// All that were asked for serve, for the first time.
+    fn up(&mut self) {
+        let (application, python) = self.serves.clone().unwrap_or_default();
+        let urls = self.sockets.iter().map(sockets::url).collect();
+        let threads = self.settings.threads.number();
+        let workers = Some(self.fleet.wanted());
+        Banner { urls, application, workers, threads, python }.show();
+    }
+
+    fn reloaded(&mut self, result: &Result<(), String>) {
+        match result {
+            Ok(()) => log::info!("reloaded: {} workers serve the new code", self.fleet.serving()),
+            Err(why) => log::error!("the reload failed, what served goes on serving: {why}"),
+        }
+    }
+
+    fn signalled(&mut self, signal: i32) {
+        match signal {
+            SIGTERM => self.stop(false),
+            SIGINT => self.stop(true),
+            SIGQUIT => self.cut(),
+            SIGHUP => self.reload(),
+            SIGUSR1 => self.order(Order::Reopen),
+            SIGUSR2 => {}
+            SIGTTIN => self.resize(self.fleet.wanted() + 1),
+            SIGTTOU => self.resize(self.fleet.wanted().saturating_sub(1).max(1)),
+            // A terminal sends it whenever its window changes.
+            SIGWINCH if !is_at_terminal() => self.resize(0),
+            _ => {}
+        }
+    }
+
+    /// Ends once what is under way is done. A Ctrl-C means it sooner, and a second one at once.
+    fn stop(&mut self, is_interrupt: bool) {
+        let now = Instant::now();
+        if self.fleet.is_starting() {
+            return self.end(Ending::Graceful(None));
+        }
+        let quick = now + QUICK.min(self.settings.graceful_timeout);
+        match (self.ending, is_interrupt) {
+            (Ending::NotYet, false) if !self.settings.drain_delay.is_zero() => {
+                log::info!(
+                    "telling clients to close their connections, for {:?}; Ctrl-C stops at once",
+                    self.settings.drain_delay
+                );
+                self.order(Order::Announce);
+                self.ending = Ending::Announced(now + self.settings.drain_delay);
+            }
+            (Ending::NotYet | Ending::Announced(_), true) => {
+                log::info!("finishing what is under way; Ctrl-C stops at once");
+                self.end(Ending::Graceful(Some(quick)));
+            }
+            (Ending::NotYet, false) => {
+                log::info!("finishing what is under way; Ctrl-C stops at once");
+                self.end(Ending::Graceful(None));
+            }
+            (Ending::Graceful(_), true) => self.cut(),
+            // Some senders of SIGTERM send several.
+            (Ending::Announced(_) | Ending::Graceful(_) | Ending::Cut, _) => {}
+        }
+    }
+
+    fn end(&mut self, ending: Ending) {
+        self.ending = ending;
+        self.fleet.end();
+        // What still comes is for the workers' last look at the queue, and then for nobody.
+        self.sockets.clear();
+        // Each must know that nobody goes on before the first one leaves its queue to the others.
+        for process in
+            self.processes.values().filter(|process| process.slot.standing() == Standing::Serving)
+        {
+            process.slot.stand(Standing::Draining);
+        }
+    }
+
+    /// Ends at once.
+    fn cut(&mut self) {
+        if self.ending != Ending::Cut {
+            self.end(Ending::Cut);
+            let now = Instant::now();
+            for process in self.processes.values_mut() {
+                process.end(Signal::QUIT, now);
+            }
+        }
+    }
+
+    fn resize(&mut self, workers: usize) {
+        if !self.fleet.is_ending() && workers != self.fleet.wanted() {
+            log::info!("workers: {workers}, not {}", self.fleet.wanted());
+            self.fleet.want(workers);
+        }
+    }
+
+    fn order(&self, order: Order) {
+        for process in self.processes.values() {
+            if let Err(error) = channel::send(process.channel.stream(), &order) {
+                log::debug!("cannot tell worker {} to {order:?}: {error}", process.number);
+            }
+        }
+    }
+
+    /// Reads the settings again, and has workers with new code take over.
+    fn reload(&mut self) {
+        if self.ending != Ending::NotYet || self.fleet.is_starting() {
+            return;
+        }
+        match self.sources.resolve() {
+            Ok(resolved) => {
+                self.adopt(resolved.settings);
+                log::info!("reloading: one worker with the new code comes first");
+                self.fleet.want(workers(&self.settings));
+                self.fleet.reload();
+            }
+            Err(error) => self.reloaded(&Err(error.to_string())),
+        }
+    }
+
+    /// Takes new settings over, but for those that only a new supervisor can.
+    fn adopt(&mut self, settings: Settings) {
+        let kept = [
+            ("bind", self.settings.bind != settings.bind),
+            ("chdir", self.settings.chdir != settings.chdir),
+            ("control", self.settings.control != settings.control),
+            ("pid", self.settings.pid != settings.pid),
+            ("preload", self.settings.preload != settings.preload),
+        ];
+        for (name, _) in kept.iter().filter(|(_, is_changed)| *is_changed) {
+            log::warn!("the new value of {name} needs a restart, or an upgrade by SIGUSR2");
+        }
+        self.settings = Settings {
+            bind: self.settings.bind.clone(),
+            chdir: self.settings.chdir.clone(),
+            control: self.settings.control.clone(),
+            pid: self.settings.pid.clone(),
+            preload: self.settings.preload,
+            ..settings
+        };
+        self.fleet.rule(rules(&self.settings));
+        crate::logs::start(self.settings.log_level);
+    }
+
+    /// Reads what the workers tell.
+    fn listen(&mut self) {
+        let numbers: Vec<usize> = self.processes.keys().copied().collect();
+        for number in numbers {
+            let reports = self.processes.get_mut(&number).map(|process| process.channel.take());
+            for report in reports.into_iter().flatten() {
+                self.reported(number, report);
+            }
+        }
+    }
+
+    fn reported(&mut self, number: usize, report: Report) {
+        let now = Instant::now();
+        let Some(process) = self.processes.get_mut(&number) else { return };
+        match report {
+            Report::Ready { application, python } => {
+                let took = now.saturating_duration_since(process.born);
+                if !self.fleet.is_starting() {
+                    log::info!("worker {number} (pid {}) serves, after {took:.1?}", process.pid);
+                }
+                process.ready = true;
+                self.serves = Some((application, python));
+                self.fleet.ready(number, now);
+            }
+            Report::Failed { why } => process.failure = Some(why),
+            Report::Draining => {
+                if !process.asked {
+                    log::info!("worker {number} (pid {}) was told to end", process.pid);
+                    process.asked = true;
+                }
+                self.fleet.drains(number, now);
+            }
+            Report::Replace { why } => self.replace(number, why),
+        }
+    }
+
+    fn replace(&mut self, number: usize, why: String) {
+        let pid = self.processes.get(&number).map_or(0, |process| process.pid);
+        let line = format!("worker {number} (pid {pid}) is replaced: {why}");
+        if self.fleet.replace(number, why) {
+            log::info!("{line}");
+        }
+    }
+
+    /// Takes note of every process that has ended. Returns the exit code that this asks for.
+    fn reap(&mut self) -> i32 {
+        let mut exit_code = 0;
+        while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
+            let pid = pid.as_raw_nonzero().get();
+            let number = self
+                .processes
+                .values()
+                .find(|process| process.pid == pid)
+                .map(|found| found.number);
+            // As process 1 of a container we are everybody's heir.
+            let Some(number) = number else { continue };
+            exit_code = exit_code.max(self.died(number, status));
+        }
+        exit_code
+    }
+
+    fn died(&mut self, number: usize, status: WaitStatus) -> i32 {
+        let reports = self.processes.get_mut(&number).map(|process| process.channel.take());
+        for report in reports.into_iter().flatten() {
+            self.reported(number, report);
+        }
+        let Some(process) = self.processes.remove(&number) else { return 0 };
+        let cause = process::cause(status);
+        let certificate = process.certify(cause, self.cgroup.memory_kills(), Instant::now());
+        process.slot.stand(Standing::Vacant);
+        let is_clean = process.asked && (cause == Cause::Exit(0) || !process.ready);
+        let exit_code = i32::from(self.fleet.is_ending() && cause != Cause::Exit(0));
+        // The failure of a first start, or of a reload's trial, is told where that is.
+        if is_clean || self.fleet.is_starting() || self.fleet.is_trial(number) {
+            log::debug!("{certificate}");
+        } else if let Some(why) = &process.failure {
+            log::error!("worker {number} (pid {}) failed: {why}", process.pid);
+        } else if process.asked || cause == Cause::Exit(0) {
+            log::warn!("{certificate}");
+        } else {
+            log::error!("{certificate}");
+        }
+        let why = process.failure.unwrap_or_else(|| certificate.to_string());
+        if !is_clean {
+            self.deaths.push_back(certificate);
+            if self.deaths.len() > REMEMBERED {
+                self.deaths.pop_front();
+            }
+        }
+        self.lost(number, &why);
+        exit_code
+    }
+
+    fn lost(&mut self, number: usize, why: &str) {
+        if self.fleet.is_starting() && !self.fleet.is_ending() {
+            self.failed = Some(why.to_owned());
+            self.end(Ending::Graceful(None));
+        }
+        for act in self.fleet.gone(number, why, Instant::now()) {
+            if let Act::Reloaded(result) = act {
+                self.reloaded(&result);
+            }
+        }
+    }
+
+    /// What is done by the clock.
+    fn look(&mut self) {
+        let now = Instant::now();
+        match self.ending {
+            Ending::Announced(at) if now >= at => {
+                log::info!("finishing what is under way; Ctrl-C stops at once");
+                self.end(Ending::Graceful(None));
+            }
+            Ending::Graceful(Some(at)) if now >= at => self.cut(),
+            _ => {}
+        }
+        if now < self.next_look {
+            return;
+        }
+        self.next_look = now + LOOK;
+        let mut leaving = Vec::new();
+        for process in self.processes.values_mut() {
+            process.examine();
+            if process.slot.standing() == Standing::Serving {
+                if let Some(why) = outgrown(&self.settings, process, now) {
+                    leaving.push((process.number, why));
+                }
+                if let Some(timeout) = self.settings.stall_timeout.0
+                    && now.saturating_duration_since(process.slot.last_beat()) > timeout
+                {
+                    process.stalled = true;
+                    // It takes no more connections.
+                    process.slot.stand(Standing::Booting);
+                    let why = format!("its interpreter has run no Python for {timeout:?}");
+                    leaving.push((process.number, why));
+                }
+            }
+        }
+        for (number, why) in leaving {
+            self.replace(number, why);
+        }
+        if self.is_touched() {
+            self.reload();
+        }
+    }
+
+    /// Whether one of the files has changed since the last look.
+    fn is_touched(&mut self) -> bool {
+        let mut is_touched = false;
+        for path in &self.settings.touch_reload {
+            let modified = fs::metadata(path).and_then(|found| found.modified()).ok();
+            let before = self.touched.insert(path.clone(), modified);
+            // A file that is away for a moment is being replaced.
+            is_touched |= modified.is_some() && before.is_some_and(|before| before != modified);
+        }
+        is_touched
+    }
+}
+
+/// What a fork leaves behind.
+enum Spawned {
+    /// this is the supervisor still
+    Here,
+    /// this is the worker
+    Worker(Box<Birth>),
+}
+
+fn workers(settings: &Settings) -> usize {
+    match settings.workers {
+        Workers::Auto => cgroup::processors(),
+        Workers::Count(count) => count.max(1),
+    }
+}
+
+fn rules(settings: &Settings) -> Rules {
+    Rules {
+        boot_timeout: settings.boot_timeout + GRACE,
+        drain_timeout: settings.graceful_timeout + signals::LAST_WORDS + GRACE,
+    }
+}
+
+fn outgrown(settings: &Settings, process: &Process, now: Instant) -> Option<String> {
+    let (most, rss) = (settings.max_worker_rss.bytes(), process.rss.unwrap_or(0));
+    if most > 0 && rss > most {
+        return Some(format!("it has {} MiB of memory, over max-worker-rss", rss >> 20));
+    }
+    let age = now.saturating_duration_since(process.born);
+    let lifetime = settings.max_worker_lifetime.0.filter(|lifetime| age > *lifetime)?;
+    Some(format!("it is older than {lifetime:?}"))
+}
+
+fn is_at_terminal() -> bool {
+    io::stdin().is_terminal() || io::stdout().is_terminal() || io::stderr().is_terminal()
+}
