@@ -2,6 +2,7 @@
 
 use crate::check;
 use crate::migrate;
+use crate::remote;
 use crate::settings::{Group, Setting, TABLE};
 use crate::values::Shape;
 use clap::builder::PossibleValuesParser;
@@ -43,6 +44,8 @@ pub enum Action {
     Check(check::Form),
     /// print the equivalent of another server's settings
     Migrate(migrate::Form),
+    /// ask a running server
+    Remote(remote::Form),
 }
 
 const AFTER_HELP: &str = "\
@@ -79,6 +82,7 @@ pub fn command() -> Command {
         .args(actions())
         .subcommand(check::command(config()))
         .subcommand(migrate::command())
+        .subcommands(remote::commands(&config()))
         .disable_help_subcommand(true)
         .args_conflicts_with_subcommands(true)
 }
@@ -166,6 +170,11 @@ pub fn parse(words: Vec<OsString>) -> Result<Request, clap::Error> {
     if let Some((migrate::NAME, matches)) = matches.subcommand() {
         let action = Action::Migrate(migrate::form(matches));
         return Ok(Request { action, flags: BTreeMap::new(), file: None });
+    }
+    if let Some((name, matches)) = matches.subcommand()
+        && let Some(form) = remote::form(name, matches)
+    {
+        return Ok(request(matches, Action::Remote(form), remote::takes));
     }
     let action = action(&matches);
     Ok(request(&matches, action, |_| true))

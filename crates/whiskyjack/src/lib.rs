@@ -13,6 +13,7 @@ pub mod logs;
 pub mod migrate;
 pub mod program;
 pub mod reference;
+pub mod remote;
 pub mod settings;
 pub mod signals;
 pub mod sockets;

@@ -5,6 +5,7 @@ use crate::command::{self, Action};
 use crate::logs;
 use crate::migrate;
 use crate::reference;
+use crate::remote;
 use crate::settings::{Setting, TABLE};
 use crate::sources::{self, Resolved, Sources};
 use crate::supervisor::{self, Outcome, Plan};
@@ -16,8 +17,10 @@ use std::collections::BTreeMap;
 use std::env;
 use std::ffi::OsString;
 use std::fmt::{Display, Write as _};
+use std::fs;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 /// The settings cannot be used.
 const WRONG_SETTINGS: i32 = 2;
@@ -53,7 +56,7 @@ pub fn main(py: Python<'_>, mut words: Vec<OsString>) -> i32 {
     }
     let file = request.file.or_else(|| env::var_os("WHISKYJACK_CONFIG").map(PathBuf::from));
     // A reload looks for the file where it was found, wherever the process has gone since.
-    let directory = env::current_dir().unwrap_or_default();
+    let directory = start_directory();
     let resolved = environment().and_then(|environment| {
         let file = file.map(|file| directory.join(file));
         let sources = Sources { flags: request.flags, environment, file, directory };
@@ -88,11 +91,28 @@ pub fn main(py: Python<'_>, mut words: Vec<OsString>) -> i32 {
             }
             Err(error) => fail(&error, error.code()),
         },
+        Action::Remote(form) => match remote::ask(&resolved.settings, form) {
+            Ok(text) => say(text.as_bytes()),
+            Err((why, code)) => fail(&why, code),
+        },
         Action::Check(form) => match check::run(py, &resolved.settings, &form) {
             Ok((report, code)) => say(report.as_bytes()).max(code),
             Err(error) => fail(&error, error.code()),
         },
         _ => serve(py, Plan { settings: resolved.settings, sources }),
+    }
+}
+
+/// Where the program was started, as the shell calls it: behind a link may be another release when it is looked for again.
+fn start_directory() -> PathBuf {
+    let found = env::current_dir().unwrap_or_default();
+    let same = |one: &Path, other: &Path| {
+        let (one, other) = (fs::metadata(one).ok()?, fs::metadata(other).ok()?);
+        Some((one.dev(), one.ino()) == (other.dev(), other.ino()))
+    };
+    match env::var_os("PWD").map(PathBuf::from) {
+        Some(called) if called.is_absolute() && same(&called, &found) == Some(true) => called,
+        _ => found,
     }
 }
 

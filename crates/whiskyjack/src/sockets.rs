@@ -136,25 +136,51 @@ pub struct Options {
 pub struct Bound {
     /// the sockets
     pub sockets: Vec<Socket>,
+    /// as what each was asked for
+    pub binds: Vec<String>,
     /// the files of those that have one
     pub files: SocketFiles,
 }
 
 /// Makes a listening socket for every address, or none at all.
 pub fn bind(binds: &[Bind], options: &Options) -> Result<Bound, Error> {
+    bind_or_inherit(binds, options, &mut Vec::new())
+}
+
+/// The same, where a predecessor has handed on some of them, each with what it was asked for. What is not taken stays.
+pub fn bind_or_inherit(
+    binds: &[Bind],
+    options: &Options,
+    inherited: &mut Vec<(String, Socket)>,
+) -> Result<Bound, Error> {
     let mut bound = Bound::default();
     for bind in binds {
+        let name = bind.to_string();
+        let handed_on: Vec<_> = inherited
+            .extract_if(.., |(asked, _)| *asked == name)
+            .map(|(_, socket)| socket)
+            .collect();
         let made = match bind {
+            _ if !handed_on.is_empty() => take_over(bind, handed_on, &mut bound),
             Bind::Tcp(host, port) => bind_tcp(host, *port, options, &mut bound.sockets),
             Bind::Unix(path) => bind_unix(&absolute(path), options, &mut bound),
             Bind::Descriptor(number) => adopt(*number).map(|socket| bound.sockets.push(socket)),
         };
         if let Err(reason) = made {
             bound.files.remove();
-            return Err(Error { bind: bind.to_string(), reason });
+            return Err(Error { bind: name, reason });
         }
+        bound.binds.resize(bound.sockets.len(), name);
     }
     Ok(bound)
+}
+
+fn take_over(bind: &Bind, sockets: Vec<Socket>, bound: &mut Bound) -> Result<(), Reason> {
+    if let Bind::Unix(path) = bind {
+        bound.files.0.push(SocketFile::of(&absolute(path))?);
+    }
+    bound.sockets.extend(sockets);
+    Ok(())
 }
 
 /// One socket for each address that the host has: `localhost` is often both 127.0.0.1 and ::1.

@@ -11,6 +11,7 @@ use crate::signals::{self, Ending, Role, Watch};
 use crate::sockets::{self, Bound, SocketFiles};
 use crate::supervisor::channel::{Report, send};
 use crate::supervisor::duty::Duty;
+use crate::supervisor::pidfile;
 use crate::sys;
 use crate::traceback;
 use crate::values::{Output, absolute};
@@ -42,6 +43,8 @@ pub enum Error {
     Python(String),
     /// the command asks for what cannot be
     Usage(String),
+    /// the pid file is another's, or cannot be written
+    PidFile(pidfile::Error),
     /// no worker could serve
     Boot(String),
     /// Ctrl-C or SIGTERM before it began
@@ -58,6 +61,7 @@ impl Error {
                 signals::INTERRUPTED
             }
             Error::Address(_) | Error::Application(_) | Error::Boot(_) => 3,
+            Error::PidFile(_) => 1,
         }
     }
 
@@ -83,6 +87,7 @@ impl fmt::Display for Error {
                 write!(f, "cannot write the access log to {output}: {error}")
             }
             Error::System(doing, error) => write!(f, "{doing}: {error}"),
+            Error::PidFile(error) => error.fmt(f),
             Error::Boot(why) => f.write_str(why.trim_end()),
             Error::Python(traceback) => f.write_str(traceback.trim_end()),
             Error::Usage(problem) => f.write_str(problem),
@@ -166,7 +171,7 @@ pub fn live(py: Python<'_>, birth: Birth) -> i32 {
             Some(loaded) => loaded,
             None => load(py, &settings)?,
         };
-        let bound = Bound { sockets, files: SocketFiles::default() };
+        let bound = Bound { sockets, ..Bound::default() };
         run(py, &settings, loaded, Served { bound, log, duty: Some(duty) })
     };
     match lived() {

@@ -4,38 +4,42 @@
 pub mod certificate;
 pub mod cgroup;
 pub mod channel;
+pub mod control;
 pub mod duty;
 pub mod fleet;
+mod operator;
+pub mod pidfile;
 pub mod process;
+pub mod upgrade;
 pub mod wakeup;
 
 use self::certificate::{Cause, Certificate};
 use self::cgroup::Cgroup;
-use self::channel::{Channel, Order, Report};
+use self::channel::{Channel, Report};
+use self::control::Control;
 use self::duty::Duty;
 use self::fleet::{Act, Fleet, Rules};
 use self::process::Process;
+use self::upgrade::{Heir, Inheritance};
 use self::wakeup::{Forked, Wakeup};
 use crate::access_log::AccessLog;
 use crate::banner::Banner;
 use crate::board::{Board, Standing};
 use crate::settings::Settings;
 use crate::signals;
-use crate::sockets::{self, Bound};
+use crate::sockets::{self, Bind, SocketFiles};
 use crate::sources::Sources;
-use crate::values::Workers;
+use crate::values::{Permissions, Workers, absolute};
 use crate::worker::{self, Birth, Error};
 use pyo3::prelude::*;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Signal, WaitOptions, WaitStatus, wait};
-use signal_hook::consts::{
-    SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, SIGWINCH,
-};
 use socket2::Socket;
+use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::fs;
-use std::io::{self, IsTerminal};
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -60,9 +64,6 @@ pub struct Plan {
 /// How often memory, ages and files are looked at.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// How long what is under way may take after a first Ctrl-C.
-const QUICK: Duration = Duration::from_secs(3);
-
 /// What a worker's own end of a timeout may take until the supervisor's comes.
 const GRACE: Duration = Duration::from_secs(3);
 
@@ -73,13 +74,50 @@ const REMEMBERED: usize = 32;
 pub fn serve(py: Python<'_>, plan: Plan) -> Result<Outcome, Error> {
     let python = |error| Error::python(py, &error);
     let wakeup = Wakeup::take_over(py).map_err(python)?;
-    let bound = worker::bind(&plan.settings)?;
-    let files = bound.files.clone();
-    let supervised = Supervisor::new(py, plan, bound, wakeup).and_then(Supervisor::run);
+    let inheritance = Inheritance::take(py).map_err(python)?;
+    let traces = Traces::default();
+    let supervised = Supervisor::new(py, plan, wakeup, inheritance, &traces);
+    let supervised = supervised.and_then(Supervisor::run);
     if !matches!(supervised, Ok(Outcome::Worker(_))) {
-        files.remove();
+        traces.remove();
     }
     supervised
+}
+
+/// What the supervisor has made in the file system, while it is its to remove: until all serve that is its predecessor's, and from then on
+/// its heir's.
+#[derive(Clone, Debug, Default)]
+struct Traces(Rc<RefCell<Made>>);
+
+#[derive(Debug, Default)]
+struct Made {
+    files: Vec<SocketFiles>,
+    pid: Option<PathBuf>,
+}
+
+impl Traces {
+    fn add(&self, files: &SocketFiles) {
+        self.0.borrow_mut().files.push(files.clone());
+    }
+
+    fn add_pid(&self, path: PathBuf) {
+        self.0.borrow_mut().pid = Some(path);
+    }
+
+    /// They are another's.
+    fn leave(&self) {
+        self.0.take();
+    }
+
+    fn remove(&self) {
+        let made = self.0.take();
+        for files in made.files {
+            files.remove();
+        }
+        if let Some(path) = made.pid {
+            pidfile::remove(&path);
+        }
+    }
 }
 
 struct Supervisor<'py> {
@@ -87,6 +125,15 @@ struct Supervisor<'py> {
     settings: Settings,
     sources: Sources,
     sockets: Vec<Socket>,
+    /// as what each was asked for
+    binds: Vec<String>,
+    /// of the sockets, where there is a predecessor that they are still of
+    files: Vec<SocketFiles>,
+    traces: Traces,
+    inheritance: Option<Inheritance>,
+    heir: Option<Heir>,
+    control: Option<Control>,
+    born: Instant,
     wakeup: Wakeup,
     board: Board,
     cgroup: Cgroup,
@@ -118,10 +165,44 @@ impl<'py> Supervisor<'py> {
     fn new(
         py: Python<'py>,
         plan: Plan,
-        bound: Bound,
         wakeup: Wakeup,
+        mut inheritance: Option<Inheritance>,
+        traces: &Traces,
     ) -> Result<Supervisor<'py>, Error> {
         let Plan { settings, sources } = plan;
+        let mut handed_on = match &mut inheritance {
+            Some(inheritance) => std::mem::take(&mut inheritance.sockets),
+            None => Vec::new(),
+        };
+        let options = worker::socket_options(&settings);
+        let bound = sockets::bind_or_inherit(&settings.bind, &options, &mut handed_on);
+        let bound = bound.map_err(Error::Address)?;
+        let mut files = vec![bound.files.clone()];
+        if inheritance.is_none() {
+            traces.add(&bound.files);
+        }
+        let control = match &settings.control {
+            None => None,
+            Some(path) => {
+                let path = Bind::Unix(path.clone());
+                let options = sockets::Options { mode: Permissions(0o600), owner: None, ..options };
+                let made = sockets::bind_or_inherit(&[path], &options, &mut handed_on);
+                let made = made.map_err(Error::Address)?;
+                if inheritance.is_none() {
+                    traces.add(&made.files);
+                }
+                files.push(made.files);
+                let socket = made.sockets.into_iter().next();
+                let control = socket.map(Control::over).transpose();
+                control.map_err(|error| Error::System("cannot use the control socket", error))?
+            }
+        };
+        // What was handed on and is not asked for any more closes here.
+        drop(handed_on);
+        if let (Some(path), None) = (&settings.pid, &inheritance) {
+            pidfile::write(path, None).map_err(Error::PidFile)?;
+            traces.add_pid(absolute(path));
+        }
         if let Some(output) = &settings.access_log {
             // Better now and once than later and from every worker.
             let opened = AccessLog::open(output);
@@ -135,6 +216,13 @@ impl<'py> Supervisor<'py> {
             settings,
             sources,
             sockets: bound.sockets,
+            binds: bound.binds,
+            files,
+            traces: traces.clone(),
+            inheritance,
+            heir: None,
+            control,
+            born: Instant::now(),
             wakeup,
             board,
             cgroup: Cgroup::find(),
@@ -179,6 +267,7 @@ impl<'py> Supervisor<'py> {
                 self.signalled(signal);
             }
             self.listen();
+            self.attend();
             exit_code = exit_code.max(self.reap());
             self.look();
             if self.ending == Ending::Cut {
@@ -201,6 +290,11 @@ impl<'py> Supervisor<'py> {
         let mut fds: Vec<PollFd<'_>> = vec![PollFd::new(&self.wakeup, PollFlags::IN)];
         let channels = self.processes.values().filter(|process| !process.channel.is_ended());
         fds.extend(channels.map(|process| PollFd::new(&process.channel, PollFlags::IN)));
+        fds.extend(self.heir.iter().map(|heir| PollFd::new(heir, PollFlags::IN)));
+        if let Some(control) = &self.control {
+            fds.push(PollFd::new(control.listener(), PollFlags::IN));
+            fds.extend(control.sources().map(|asking| PollFd::new(asking, PollFlags::IN)));
+        }
         // An interruption is what the wakeup line tells of, and no other error can come of descriptors that are open.
         let _ = self.py.detach(|| poll(&mut fds, timeout.as_ref()));
     }
@@ -220,6 +314,7 @@ impl<'py> Supervisor<'py> {
             Forked::Child => {
                 // The others' channels are the supervisor's: with an end in here, they would not end with it.
                 self.processes.clear();
+                (self.heir, self.control, self.inheritance) = (None, None, None);
                 let siblings = self.fleet.wanted() > 1;
                 Ok(Spawned::Worker(Box::new(Birth {
                     settings: self.settings.clone(),
@@ -263,6 +358,20 @@ impl<'py> Supervisor<'py> {
         let threads = self.settings.threads.number();
         let workers = Some(self.fleet.wanted());
         Banner { urls, application, workers, threads, python }.show();
+        let predecessor = self.inheritance.as_ref().map(|inheritance| inheritance.pid);
+        if let Some(mut inheritance) = self.inheritance.take() {
+            log::info!("taking over from the supervisor with pid {}", inheritance.pid);
+            for files in std::mem::take(&mut self.files) {
+                self.traces.add(&files);
+            }
+            if let Some(path) = &self.settings.pid {
+                match pidfile::write(path, predecessor) {
+                    Ok(()) => self.traces.add_pid(absolute(path)),
+                    Err(error) => log::error!("{error}"),
+                }
+            }
+            inheritance.serves();
+        }
     }
 
     fn reloaded(&mut self, result: &Result<(), String>) {
@@ -270,131 +379,9 @@ impl<'py> Supervisor<'py> {
             Ok(()) => log::info!("reloaded: {} workers serve the new code", self.fleet.serving()),
             Err(why) => log::error!("the reload failed, what served goes on serving: {why}"),
         }
-    }
-
-    fn signalled(&mut self, signal: i32) {
-        match signal {
-            SIGTERM => self.stop(false),
-            SIGINT => self.stop(true),
-            SIGQUIT => self.cut(),
-            SIGHUP => self.reload(),
-            SIGUSR1 => self.order(Order::Reopen),
-            SIGUSR2 => {}
-            SIGTTIN => self.resize(self.fleet.wanted() + 1),
-            SIGTTOU => self.resize(self.fleet.wanted().saturating_sub(1).max(1)),
-            // A terminal sends it whenever its window changes.
-            SIGWINCH if !is_at_terminal() => self.resize(0),
-            _ => {}
+        if let Some(control) = &mut self.control {
+            control.reloaded(result);
         }
-    }
-
-    /// Ends once what is under way is done. A Ctrl-C means it sooner, and a second one at once.
-    fn stop(&mut self, is_interrupt: bool) {
-        let now = Instant::now();
-        if self.fleet.is_starting() {
-            return self.end(Ending::Graceful(None));
-        }
-        let quick = now + QUICK.min(self.settings.graceful_timeout);
-        match (self.ending, is_interrupt) {
-            (Ending::NotYet, false) if !self.settings.drain_delay.is_zero() => {
-                log::info!(
-                    "telling clients to close their connections, for {:?}; Ctrl-C stops at once",
-                    self.settings.drain_delay
-                );
-                self.order(Order::Announce);
-                self.ending = Ending::Announced(now + self.settings.drain_delay);
-            }
-            (Ending::NotYet | Ending::Announced(_), true) => {
-                log::info!("finishing what is under way; Ctrl-C stops at once");
-                self.end(Ending::Graceful(Some(quick)));
-            }
-            (Ending::NotYet, false) => {
-                log::info!("finishing what is under way; Ctrl-C stops at once");
-                self.end(Ending::Graceful(None));
-            }
-            (Ending::Graceful(_), true) => self.cut(),
-            // Some senders of SIGTERM send several.
-            (Ending::Announced(_) | Ending::Graceful(_) | Ending::Cut, _) => {}
-        }
-    }
-
-    fn end(&mut self, ending: Ending) {
-        self.ending = ending;
-        self.fleet.end();
-        // What still comes is for the workers' last look at the queue, and then for nobody.
-        self.sockets.clear();
-        // Each must know that nobody goes on before the first one leaves its queue to the others.
-        for process in
-            self.processes.values().filter(|process| process.slot.standing() == Standing::Serving)
-        {
-            process.slot.stand(Standing::Draining);
-        }
-    }
-
-    /// Ends at once.
-    fn cut(&mut self) {
-        if self.ending != Ending::Cut {
-            self.end(Ending::Cut);
-            let now = Instant::now();
-            for process in self.processes.values_mut() {
-                process.end(Signal::QUIT, now);
-            }
-        }
-    }
-
-    fn resize(&mut self, workers: usize) {
-        if !self.fleet.is_ending() && workers != self.fleet.wanted() {
-            log::info!("workers: {workers}, not {}", self.fleet.wanted());
-            self.fleet.want(workers);
-        }
-    }
-
-    fn order(&self, order: Order) {
-        for process in self.processes.values() {
-            if let Err(error) = channel::send(process.channel.stream(), &order) {
-                log::debug!("cannot tell worker {} to {order:?}: {error}", process.number);
-            }
-        }
-    }
-
-    /// Reads the settings again, and has workers with new code take over.
-    fn reload(&mut self) {
-        if self.ending != Ending::NotYet || self.fleet.is_starting() {
-            return;
-        }
-        match self.sources.resolve() {
-            Ok(resolved) => {
-                self.adopt(resolved.settings);
-                log::info!("reloading: one worker with the new code comes first");
-                self.fleet.want(workers(&self.settings));
-                self.fleet.reload();
-            }
-            Err(error) => self.reloaded(&Err(error.to_string())),
-        }
-    }
-
-    /// Takes new settings over, but for those that only a new supervisor can.
-    fn adopt(&mut self, settings: Settings) {
-        let kept = [
-            ("bind", self.settings.bind != settings.bind),
-            ("chdir", self.settings.chdir != settings.chdir),
-            ("control", self.settings.control != settings.control),
-            ("pid", self.settings.pid != settings.pid),
-            ("preload", self.settings.preload != settings.preload),
-        ];
-        for (name, _) in kept.iter().filter(|(_, is_changed)| *is_changed) {
-            log::warn!("the new value of {name} needs a restart, or an upgrade by SIGUSR2");
-        }
-        self.settings = Settings {
-            bind: self.settings.bind.clone(),
-            chdir: self.settings.chdir.clone(),
-            control: self.settings.control.clone(),
-            pid: self.settings.pid.clone(),
-            preload: self.settings.preload,
-            ..settings
-        };
-        self.fleet.rule(rules(&self.settings));
-        crate::logs::start(self.settings.log_level);
     }
 
     /// Reads what the workers tell.
@@ -586,8 +573,4 @@ fn outgrown(settings: &Settings, process: &Process, now: Instant) -> Option<Stri
     let age = now.saturating_duration_since(process.born);
     let lifetime = settings.max_worker_lifetime.0.filter(|lifetime| age > *lifetime)?;
     Some(format!("it is older than {lifetime:?}"))
-}
-
-fn is_at_terminal() -> bool {
-    io::stdin().is_terminal() || io::stdout().is_terminal() || io::stderr().is_terminal()
 }
