@@ -92,8 +92,8 @@ pub trait Board: std::fmt::Debug + Send + Sync + 'static {
 pub enum Share {
     /// takes it
     Take,
-    /// lets those take it who have less to do; takes it if nobody does
-    Yield,
+    /// lets those take it who have less to do; takes it if nobody has for so long
+    Yield(Duration),
     /// lets it be until it is told to look around
     Leave,
 }

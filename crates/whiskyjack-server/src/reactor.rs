@@ -67,9 +67,6 @@ const ACCEPTS: usize = 64;
 /// How long a connection is left to those who have less to do, before we look whether it still waits.
 const POLITE: Duration = Duration::from_millis(1);
 
-/// How long at the most: whoever has least to do may be unable to take it.
-const PATIENCE: Duration = Duration::from_millis(5);
-
 /// How long accepting pauses when the system is out of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
@@ -182,9 +179,9 @@ impl Reactor {
             }
             match self.share() {
                 Share::Take => {}
-                Share::Yield => {
+                Share::Yield(patience) => {
                     let since = *polling.yielded.get_or_insert(now);
-                    if now < since + PATIENCE {
+                    if now < since + patience {
                         polling.accept_again = Some(now + POLITE);
                         return;
                     }

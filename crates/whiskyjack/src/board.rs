@@ -217,6 +217,9 @@ fn read(place: &[AtomicU64], now: u64) -> Option<InFlight> {
     Some(InFlight { request: "unknown".to_owned(), age })
 }
 
+/// What the load of a worker is at least all of whose threads are inside the application.
+const ALL_BUSY: u64 = 1 << 20;
+
 /// What a worker's server is given: writes to the worker's slot, and compares it with the others'.
 #[derive(Debug)]
 pub struct Place {
@@ -249,10 +252,18 @@ impl Place {
     /// are inside it comes last.
     fn load(&self, slot: Slot) -> u64 {
         const CALL: u64 = 4;
-        const ALL_BUSY: u64 = 1 << 20;
         let calls = slot.calls();
         let busy = if calls >= self.threads { ALL_BUSY } else { 0 };
         slot.connections() + calls * CALL + busy
+    }
+
+    /// How long to wait for those who have less to do: they may be unable to take a connection. One that is taken while all threads are busy
+    /// has to wait for them.
+    fn patience(&self, load: u64) -> Duration {
+        match load {
+            ALL_BUSY.. => Duration::from_secs(1),
+            _ => Duration::from_millis(5),
+        }
     }
 
     fn others(&self) -> impl Iterator<Item = Slot> {
@@ -318,11 +329,12 @@ impl Told for Place {
     fn share(&self) -> Share {
         match self.slot.standing() {
             Standing::Vacant | Standing::Booting => Share::Leave,
+            Standing::Draining if self.has_heirs() => Share::Leave,
             Standing::Draining => Share::Take,
             Standing::Serving => {
                 let load = self.load(self.slot);
                 match self.others().any(|other| self.load(other) < load) {
-                    true => Share::Yield,
+                    true => Share::Yield(self.patience(load)),
                     false => Share::Take,
                 }
             }
@@ -386,18 +398,20 @@ mod tests {
 
     #[test]
     fn who_has_less_to_do_takes_the_next_connection() {
+        const SHORT: Share = Share::Yield(Duration::from_millis(5));
+        const LONG: Share = Share::Yield(Duration::from_secs(1));
         let board = Board::new(2).expect("memory");
         let (one, other) = (place(board, 0), place(board, 1));
         assert_eq!((one.share(), other.share()), (Share::Take, Share::Take));
         one.connections(1);
-        assert_eq!((one.share(), other.share()), (Share::Yield, Share::Take));
+        assert_eq!((one.share(), other.share()), (SHORT, Share::Take));
         other.connections(3);
-        assert_eq!((one.share(), other.share()), (Share::Take, Share::Yield));
+        assert_eq!((one.share(), other.share()), (Share::Take, SHORT));
         let asked = head(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n");
         one.began(0, &asked, Instant::now());
         one.began(1, &asked, Instant::now());
         other.connections(90);
-        assert_eq!((one.share(), other.share()), (Share::Yield, Share::Take), "all threads busy");
+        assert_eq!((one.share(), other.share()), (LONG, Share::Take), "all threads busy");
     }
 
     #[test]
@@ -408,7 +422,9 @@ mod tests {
         one.connections(5);
         board.slot(4).stand(Standing::Draining);
         assert!(!one.has_heirs());
-        assert_eq!((one.share(), other.share()), (Share::Take, Share::Take));
+        assert_eq!((one.share(), other.share()), (Share::Take, Share::Leave));
+        board.slot(3).stand(Standing::Draining);
+        assert_eq!(other.share(), Share::Take, "the last one takes what waits");
         board.slot(4).stand(Standing::Booting);
         assert_eq!(other.share(), Share::Leave);
     }

@@ -208,8 +208,9 @@ mod tests {
         for (text, versions) in
             [("v1", Versions::One), ("v2", Versions::Two), ("auto", Versions::Both)]
         {
-            let proxy =
-                config(&settings("proxy-protocol", text), 1, None, Supervised::default()).proxy.expect("asked for");
+            let proxy = config(&settings("proxy-protocol", text), 1, None, Supervised::default())
+                .proxy
+                .expect("asked for");
             assert_eq!((proxy.versions, proxy.timeout), (versions, Some(Duration::from_secs(5))));
             let has = |address: &str| proxy.trusted.has_address(address.parse().expect("right"));
             assert!(has("127.0.0.1") && has("::1") && !has("192.0.2.1"));

@@ -5,7 +5,8 @@ use crate::choices::{Level, ProxyVersions, TimeoutAction, Unbelieved, Underscore
 use crate::sockets::Bind;
 use crate::spec::Spec;
 use crate::values::{
-    FieldText, Output, Owner, Permissions, RootPath, Shape, Size, Timeout, UrlPath, Value, Whole, Workers,
+    FieldText, Output, Owner, Permissions, RootPath, Shape, Size, Timeout, UrlPath, Value, Whole,
+    Workers,
 };
 use std::path::PathBuf;
 use std::time::Duration;
@@ -222,9 +223,6 @@ settings! {
 
     /// Requests that one connection may carry; 0 is any number.
     requests_per_connection: Whole<0, { usize::MAX }> = "0", "requests-per-connection", "COUNT", Concurrency;
-
-    /// Load the application once and fork the workers from there, so that they share its memory. A reload loads it anew.
-    preload: bool = "false", "preload", "BOOL", Workers;
 
     /// A new worker is asked for this path, and serves once it is answered with a status below 400.
     ready_path: Option<UrlPath> = "", "ready-path", "PATH", Workers;

@@ -156,7 +156,7 @@ enum Step {
 /// from here, that looks the same.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// How long a connection without any request may hold up a server that drains.
+/// How long a connection without any request, or since its last one, may hold up a server that drains.
 const DRAIN_GRACE: Duration = Duration::from_secs(1);
 
 /// How long the rest of a head may hold it up: nothing has been asked yet.
@@ -355,7 +355,17 @@ impl Connection {
                     } else if !workspace.is_draining() {
                         idle_until
                     } else if self.served > 0 {
-                        return Ok(Step::On(State::Closed));
+                        // Whoever was answered just now may be asking again at this moment, and would lose that request. The
+                        // answer to it says that the connection ends.
+                        let answered = idle_until
+                            .and_then(|until| until.checked_sub(workspace.config.keep_alive));
+                        let grace = answered.map_or(workspace.now, |at| at + DRAIN_GRACE);
+                        if workspace.now >= grace {
+                            return Ok(Step::On(State::Closed));
+                        }
+                        let until = idle_until.map_or(grace, |until| until.min(grace));
+                        let state = State::Head { idle_until, head_until };
+                        return Ok(Step::Stop(state, Turn::Park(Interest::Read, Some(until))));
                     } else {
                         let grace = workspace.now + DRAIN_GRACE;
                         Some(idle_until.map_or(grace, |until| until.min(grace)))

@@ -316,7 +316,7 @@ impl Server {
             on_tick: on_tick.as_ref().map(|hook| hook.clone_ref(py)),
         };
         let host = Arc::new(Host::new(hooks));
-        let mut options = gateway_options(&self.settings);
+        let mut options = gateway_options(&self.settings, false);
         if let Some(software) = &self.software {
             options.server_software.clone_from(software);
         }
@@ -328,7 +328,8 @@ impl Server {
         let observer =
             self.hooks[0].is_some().then(|| Arc::new(Ears(Arc::clone(&host))) as Arc<dyn Observer>);
         let connections = engine::room(self.settings.limit_connections.number());
-        let config = engine::config(&self.settings, connections, observer);
+        let config =
+            engine::config(&self.settings, connections, observer, engine::Supervised::default());
         let application = Hosted { gateway, host: Arc::clone(&host) };
         let engine = Engine::new(config, vec![Listener::new(socket)?], Arc::new(application))?;
         let handle = engine.handle();

@@ -25,6 +25,7 @@ use self::wakeup::{Forked, Wakeup};
 use crate::access_log::AccessLog;
 use crate::banner::Banner;
 use crate::board::{Board, Standing};
+use crate::engine;
 use crate::settings::Settings;
 use crate::signals;
 use crate::sockets::{self, Bind, SocketFiles};
@@ -181,6 +182,7 @@ impl<'py> Supervisor<'py> {
         if inheritance.is_none() {
             traces.add(&bound.files);
         }
+        engine::check_proxies(&settings, &bound.sockets).map_err(Error::Usage)?;
         let control = match &settings.control {
             None => None,
             Some(path) => {
@@ -319,7 +321,6 @@ impl<'py> Supervisor<'py> {
                 Ok(Spawned::Worker(Box::new(Birth {
                     settings: self.settings.clone(),
                     sockets: std::mem::take(&mut self.sockets),
-                    loaded: None,
                     duty: Duty { slot, channel: Arc::new(theirs), siblings },
                 })))
             }
@@ -455,7 +456,7 @@ impl<'py> Supervisor<'py> {
         let certificate = process.certify(cause, self.cgroup.memory_kills(), Instant::now());
         process.slot.stand(Standing::Vacant);
         let is_clean = process.asked && (cause == Cause::Exit(0) || !process.ready);
-        let exit_code = i32::from(self.fleet.is_ending() && cause != Cause::Exit(0));
+        let exit_code = i32::from(self.fleet.is_ending() && !is_clean);
         // The failure of a first start, or of a reload's trial, is told where that is.
         if is_clean || self.fleet.is_starting() || self.fleet.is_trial(number) {
             log::debug!("{certificate}");

@@ -128,7 +128,6 @@ impl Supervisor<'_> {
             ("chdir", self.settings.chdir != settings.chdir),
             ("control", self.settings.control != settings.control),
             ("pid", self.settings.pid != settings.pid),
-            ("preload", self.settings.preload != settings.preload),
         ];
         for (name, _) in kept.iter().filter(|(_, is_changed)| *is_changed) {
             log::warn!("the new value of {name} needs a restart, or an upgrade by SIGUSR2");
@@ -138,7 +137,6 @@ impl Supervisor<'_> {
             chdir: self.settings.chdir.clone(),
             control: self.settings.control.clone(),
             pid: self.settings.pid.clone(),
-            preload: self.settings.preload,
             ..settings
         };
         self.fleet.rule(rules(&self.settings));
