@@ -18,6 +18,7 @@ def app(environ: dict[str, Any], start_response: StartResponse) -> Iterable[byte
     path = environ["PATH_INFO"]
     status = "200 OK"
     if path == "/hang":
+        print("hanging", flush=True)
         while not pathlib.Path(RELEASE).exists():
             time.sleep(0.01)
     if path == "/healthz" and not pathlib.Path(READY).exists():

@@ -405,7 +405,8 @@ impl<'py> Supervisor<'py> {
                 if !self.fleet.is_starting() {
                     log::info!("worker {number} (pid {}) serves, after {took:.1?}", process.pid);
                 }
-                process.ready = true;
+                // Who was told to end before it was ready ends as it was told.
+                process.ready = !process.asked;
                 self.serves = Some((application, python));
                 self.fleet.ready(number, now);
             }
