@@ -46,7 +46,7 @@ def test_every_request_is_answered_once_and_whole(
     with front(where(server), tmp_path, changes) as proxy:
         outcome = visit(proxy.port, count)
         at_the_proxy = proxy.stop()
-    assert not outcome.faults, "\n".join(outcome.faults[:10])
+    assert not outcome.faults, "\n".join([*outcome.faults[:10], server.log()])
     assert len(outcome.answers) + len(outcome.aborted) == count
 
     # the application was called once for each answer, and at most once for what was given up
@@ -55,7 +55,8 @@ def test_every_request_is_answered_once_and_whole(
     assert set(calls.values()) == {1}
 
     # each request has one line in the proxy's log, and each that came to us has one in ours
-    assert Counter(identity(line.target) for line in at_the_proxy) == Counter([*outcome.answers, *outcome.aborted])
+    logged = Counter(identity(line.target) for line in at_the_proxy)
+    assert logged == Counter([*outcome.answers, *outcome.aborted])
     assert not [line for line in at_the_proxy if line.status >= 500 and identity(line.target) in outcome.answers]
     server.stop()
     ours = Counter(re.findall(r"[?]id=(r[0-9]+) ", log.read_text()))

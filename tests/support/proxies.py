@@ -158,7 +158,8 @@ def haproxy(server: int | Path, directory: Path, changes: dict[str, str] | None 
             },
         )
         settings = directory / "haproxy.cfg"
-        settings.write_text(site, encoding="utf-8")
+        # Several threads drop lines of a log at a descriptor that another of them holds for long.
+        settings.write_text("global\n    nbthread 1\n" + site, encoding="utf-8")
         flags = ["-db", "-f", str(settings)]
         with _running([command, *flags], given, {}, signal.SIGUSR1, directory, directory / "output") as proxy:
             yield proxy
