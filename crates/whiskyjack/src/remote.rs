@@ -172,16 +172,21 @@ fn table(status: &Value) -> String {
         let _ = writeln!(
             table,
             "{:>6} {:>8} {:<9} {:>8} {:>10} {:>11} {memory:>8}  {}",
-            worker["worker"],
-            worker["pid"],
+            count(&worker["worker"]),
+            count(&worker["pid"]),
             text(&worker["standing"]),
             age(&worker["age"]),
-            worker["requests"],
-            worker["connections"],
+            count(&worker["requests"]),
+            count(&worker["connections"]),
             flights.join(", ")
         );
     }
     table
+}
+
+/// A number as text: a JSON value itself knows nothing of the width of its column.
+fn count(number: &Value) -> String {
+    number.to_string()
 }
 
 fn age(seconds: &Value) -> String {
@@ -214,8 +219,8 @@ mod tests {
         assert_eq!(lines[0], "whiskyjack 1 (pid 7), shop:app at http://x:1, for 1.5 min");
         assert_eq!(lines[1], "reloading");
         assert_eq!(
-            lines[3].split_whitespace().collect::<Vec<_>>().join(" "),
-            "0 8 serving 2.0 h 12 3 64 MiB GET /a\\u{1b} (0.5 s)"
+            lines[3],
+            "     0        8 serving      2.0 h         12           3   64 MiB  GET /a\\u{1b} (0.5 s)"
         );
     }
 }
