@@ -121,7 +121,7 @@ fn read_settings(given: Option<&Bound<'_, PyDict>>) -> PyResult<Settings> {
             let instead = NOT_TAKEN
                 .iter()
                 .find(|(name, _)| *name == setting.name)
-                .map_or("it is for processes that whiskyjack starts itself", |found| found.1);
+                .map_or("it is for the whiskyjack command", |found| found.1);
             return Err(PyTypeError::new_err(format!(
                 "Server() does not take {keyword}: {instead}"
             )));
@@ -152,12 +152,7 @@ fn is_taken(setting: &Setting) -> bool {
                 || setting.name == "requests-per-connection"
                 || setting.name.starts_with("limit-connections")
         }
-        Group::Addresses | Group::Logs => false,
-        #[allow(
-            unreachable_patterns,
-            reason = "groups that a command has beside them concern no embedded server"
-        )]
-        _ => false,
+        Group::Addresses | Group::Workers | Group::Logs => false,
     };
     is_a_servers && NOT_TAKEN.iter().all(|(name, _)| *name != setting.name)
 }
