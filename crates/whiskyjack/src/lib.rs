@@ -1,6 +1,7 @@
 //! The program: settings, sockets, signals and logs around a server, and the extension module that Python imports.
 
 pub mod access_log;
+pub mod activation;
 pub mod application;
 pub mod banner;
 pub mod board;
@@ -9,8 +10,11 @@ pub mod choices;
 pub mod command;
 pub mod embedded;
 pub mod engine;
+pub mod environment;
+pub mod identity;
 pub mod logs;
 pub mod migrate;
+pub mod notify;
 pub mod program;
 pub mod reference;
 pub mod remote;
@@ -21,6 +25,7 @@ pub mod sources;
 pub mod spec;
 pub mod supervisor;
 mod sys;
+pub mod title;
 pub mod traceback;
 pub mod values;
 pub mod worker;

@@ -1,5 +1,6 @@
 //! The `whiskyjack` command: reads what it is asked for and does it. Each answer is an exit code.
 
+use crate::activation;
 use crate::check;
 use crate::command::{self, Action};
 use crate::logs;
@@ -7,8 +8,9 @@ use crate::migrate;
 use crate::reference;
 use crate::remote;
 use crate::settings::{Setting, TABLE};
+use crate::sockets::Bind;
 use crate::sources::{self, Resolved, Sources};
-use crate::supervisor::{self, Outcome, Plan};
+use crate::supervisor::{self, Outcome, Plan, upgrade};
 use crate::values::{Shape, Workers};
 use crate::worker;
 use pyo3::prelude::*;
@@ -74,6 +76,12 @@ pub fn main(py: Python<'_>, mut words: Vec<OsString>) -> i32 {
     match request.action {
         Action::Check(_) => check::listen(),
         _ => logs::start(resolved.settings.log_level),
+    }
+    let is_passed = |bind: &Bind| matches!(bind, Bind::Passed(_) | Bind::Descriptor(_));
+    if activation::is_used() && !resolved.settings.bind.iter().any(is_passed) {
+        log::warn!(
+            "the service manager has passed sockets that bind does not name: add `systemd` to it"
+        );
     }
     for (written, meant) in &resolved.doubtful {
         log::warn!("the variable {written} is no setting; {meant} is");
@@ -151,6 +159,7 @@ fn environment() -> Result<BTreeMap<String, String>, sources::Error> {
         let Ok(name) = name.into_string() else { continue };
         if name.starts_with("WHISKYJACK_") && name != "WHISKYJACK_CONFIG"
             || ["PORT", "WEB_CONCURRENCY"].contains(&name.as_str())
+            || name == activation::COUNT && (activation::is_used() || upgrade::is_expected())
         {
             let value = value.into_string().map_err(|_| sources::Error::NotText(name.clone()))?;
             found.insert(name, value);

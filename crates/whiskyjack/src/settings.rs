@@ -2,6 +2,8 @@
 //! Knows not where a value comes from: `sources` does.
 
 use crate::choices::{Level, ProxyVersions, TimeoutAction, Unbelieved, Underscores};
+use crate::environment::Assignments;
+use crate::identity::Account;
 use crate::sockets::Bind;
 use crate::spec::Spec;
 use crate::values::{
@@ -176,14 +178,20 @@ settings! {
     /// Directories to look for modules in, before all others but the current one.
     pythonpath: Vec<PathBuf> = "", "pythonpath", "DIR", Application;
 
+    /// A variable for the application, `NAME=value`; wins over `env-file`. A comma before another `NAME=` begins the next one.
+    env: Assignments = "", "env" / 'e', "NAME=VALUE", Application;
+
+    /// A file of variables for the application, `NAME=value` in each line; read anew by a reload.
+    env_file: Vec<PathBuf> = "", "env-file", "FILE", Application;
+
     /// The path under which the application stands (SCRIPT_NAME).
     root_path: RootPath = "", "root-path", "PATH", Application;
 
     /// Hold the application to PEP 3333: a rule that it breaks is an error that says which one, how, and by which code.
     validate: bool = "false", "validate", "BOOL", Application;
 
-    /// Where to listen: `host:port`, `[::1]:port`, `:port` (all IPv4 addresses), `port` (127.0.0.1), `unix:/path` or
-    /// `fd://N`. Port 0 takes a free one and prints it. Where the variable PORT is set, the default is 0.0.0.0:$PORT.
+    /// Where to listen: `host:port`, `[::1]:port`, `:port` (all IPv4 addresses), `port` (127.0.0.1), `unix:/path`,
+    /// `fd://N`, or `systemd[:NAME]` (the sockets of a socket unit; the default where there are some). Port 0 takes a free one and prints it. Where the variable PORT is set, the default is 0.0.0.0:$PORT.
     bind: Vec<Bind> = "127.0.0.1:8000", "bind" / 'b', "ADDRESS", Addresses;
 
     /// Connections that may wait to be accepted.
@@ -252,7 +260,19 @@ settings! {
     drain_delay: Duration = "0", "drain-delay", "DURATION", Workers;
 
     /// Write the number of the supervising process to this file.
-    pid: Option<PathBuf> = "", "pid", "FILE", Workers;
+    pid: Option<PathBuf> = "", "pid" / 'p', "FILE", Workers;
+
+    /// Become this user once everything is opened; its other groups come with it. Only root can.
+    user: Option<Account> = "", "user" / 'u', "USER", Workers;
+
+    /// Become of this group once everything is opened; the user's own where only `user` is given.
+    group: Option<Account> = "", "group" / 'g', "GROUP", Workers;
+
+    /// Permission bits that files made by the application do not get, in octal; inherited where nothing is said.
+    umask: Option<Permissions> = "", "umask" / 'm', "MODE", Workers;
+
+    /// What `ps` shows behind the processes; APP where nothing is said.
+    name: Option<FieldText> = "", "name" / 'n', "NAME", Workers;
 
     /// Listen at this Unix socket for `whiskyjack reload`, `stop` and `status`. Only its owner may connect.
     control: Option<PathBuf> = "", "control", "PATH", Workers;

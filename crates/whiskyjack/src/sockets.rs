@@ -1,5 +1,6 @@
 //! From a written address to a socket that listens. Knows neither Python nor what will be served on it.
 
+use crate::activation;
 use crate::sys;
 use crate::values::{Owner, Permissions, Value, absolute};
 use rustix::fs::Mode;
@@ -9,6 +10,7 @@ use std::fmt;
 use std::fs::{self, Permissions as FilePermissions};
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -22,12 +24,14 @@ pub enum Bind {
     Unix(PathBuf),
     /// a socket that the process was started with
     Descriptor(i32),
+    /// the sockets that the service manager has opened, or those of this name
+    Passed(String),
 }
 
 impl Value for Bind {
     fn parse(text: &str) -> Result<Self, String> {
         parse(text).ok_or_else(|| {
-            "write host:port, [::1]:port, :port, port, unix:/path or fd://N".to_owned()
+            "write host:port, [::1]:port, :port, port, unix:/path, fd://N, systemd or systemd:NAME".to_owned()
         })
     }
 
@@ -43,6 +47,14 @@ fn parse(text: &str) -> Option<Bind> {
     }
     if let Some(number) = text.strip_prefix("fd://") {
         return all_digits(number).then(|| number.parse().ok().map(Bind::Descriptor))?;
+    }
+    match text.split_once(':') {
+        None if text == "systemd" => return Some(Bind::Passed(String::new())),
+        // a port is a number, and a name of systemd's is none
+        Some(("systemd", name)) if !name.is_empty() && !all_digits(name) => {
+            return Some(Bind::Passed(name.to_owned()));
+        }
+        _ => {}
     }
     let (host, port) = match text.rsplit_once(':') {
         None => ("127.0.0.1", text),
@@ -73,6 +85,8 @@ impl fmt::Display for Bind {
             Bind::Tcp(host, port) => write!(f, "{host}:{port}"),
             Bind::Unix(path) => write!(f, "unix:{}", path.display()),
             Bind::Descriptor(number) => write!(f, "fd://{number}"),
+            Bind::Passed(name) if name.is_empty() => f.write_str("systemd"),
+            Bind::Passed(name) => write!(f, "systemd:{name}"),
         }
     }
 }
@@ -90,6 +104,8 @@ enum Reason {
     NotASocketFile,
     NoSuchUser(String),
     NotListening,
+    NothingPassed,
+    Twice(i32),
     System(io::Error),
 }
 
@@ -101,6 +117,10 @@ impl fmt::Display for Error {
             Reason::NotASocketFile => f.write_str("a file is in the way that is no socket"),
             Reason::NoSuchUser(name) => write!(f, "there is no user or group `{name}`"),
             Reason::NotListening => f.write_str("the descriptor is no listening stream socket"),
+            Reason::NothingPassed => f.write_str(
+                "the service manager has passed no such socket (LISTEN_FDS, LISTEN_FDNAMES): start the socket unit, or name an address",
+            ),
+            Reason::Twice(number) => write!(f, "descriptor {number} is named twice"),
             Reason::System(error) if error.kind() == ErrorKind::PermissionDenied => {
                 write!(f, "{error} (ports below 1024 are for root)")
             }
@@ -164,7 +184,8 @@ pub fn bind_or_inherit(
             _ if !handed_on.is_empty() => take_over(bind, handed_on, &mut bound),
             Bind::Tcp(host, port) => bind_tcp(host, *port, options, &mut bound.sockets),
             Bind::Unix(path) => bind_unix(&absolute(path), options, &mut bound),
-            Bind::Descriptor(number) => adopt(*number).map(|socket| bound.sockets.push(socket)),
+            Bind::Descriptor(number) => adopt(*number, &mut bound.sockets),
+            Bind::Passed(name) => adopt_passed(name, &mut bound.sockets),
         };
         if let Err(reason) = made {
             bound.files.remove();
@@ -289,7 +310,18 @@ fn clear_way(path: &Path) -> Result<(), Reason> {
     }
 }
 
-fn adopt(number: i32) -> Result<Socket, Reason> {
+fn adopt_passed(name: &str, sockets: &mut Vec<Socket>) -> Result<(), Reason> {
+    let numbers = activation::descriptors(name);
+    if numbers.is_empty() {
+        return Err(Reason::NothingPassed);
+    }
+    numbers.into_iter().try_for_each(|number| adopt(number, sockets))
+}
+
+fn adopt(number: i32, sockets: &mut Vec<Socket>) -> Result<(), Reason> {
+    if sockets.iter().any(|socket| socket.as_raw_fd() == number) {
+        return Err(Reason::Twice(number));
+    }
     let socket = Socket::from(sys::take_descriptor(number)?);
     let is_stream = matches!(socket.r#type(), Ok(kind) if kind == Type::STREAM);
     if !is_stream || !socket.is_listener().unwrap_or(false) {
@@ -301,7 +333,8 @@ fn adopt(number: i32) -> Result<Socket, Reason> {
     if socket.local_addr()?.as_socket().is_some() {
         socket.set_tcp_nodelay(true)?;
     }
-    Ok(socket)
+    sockets.push(socket);
+    Ok(())
 }
 
 /// The files of Unix sockets that this process made.
@@ -384,6 +417,9 @@ mod tests {
         assert_eq!(parse("unix:/run/x"), Some(Bind::Unix("/run/x".into())));
         assert_eq!(parse("unix:///run/x"), Some(Bind::Unix("/run/x".into())));
         assert_eq!(parse("fd://3"), Some(Bind::Descriptor(3)));
+        assert_eq!(parse("systemd"), Some(Bind::Passed(String::new())));
+        assert_eq!(parse("systemd:web"), Some(Bind::Passed("web".to_owned())));
+        assert_eq!(parse("systemd:80"), tcp("systemd", 80));
     }
 
     #[test]
@@ -407,7 +443,7 @@ mod tests {
 
     #[test]
     fn an_address_shows_as_it_is_written() {
-        for text in ["example.org:80", "[::1]:8000", "unix:/run/x", "fd://3"] {
+        for text in ["example.org:80", "[::1]:8000", "unix:/run/x", "fd://3", "systemd:x"] {
             assert_eq!(parse(text).expect("an address").to_string(), text);
         }
     }

@@ -1,6 +1,7 @@
 //! Where the value of a setting comes from: flag over environment over file over default.
-//! Knows no setting by name but `bind` and `workers`, whose defaults the variables PORT and WEB_CONCURRENCY move.
+//! Knows no setting by name but `bind` and `workers`, whose defaults the variables LISTEN_FDS, PORT and WEB_CONCURRENCY move.
 
+use crate::activation;
 use crate::settings::{Setting, Settings, TABLE};
 use crate::values::{Shape, nearest};
 use serde::Deserialize;
@@ -165,6 +166,9 @@ impl Sources {
         }
         if let Some((text, line)) = file.values.get(setting.name) {
             return (text.clone(), Origin::File(file.path.clone(), *line));
+        }
+        if setting.name == "bind" && self.environment.contains_key(activation::COUNT) {
+            return ("systemd".to_owned(), Origin::Environment(activation::COUNT.to_owned()));
         }
         match self.environment.get(PORT) {
             Some(port) if setting.name == "bind" => {

@@ -6,6 +6,9 @@ use crate::application::{self, Loaded};
 use crate::banner::{self, Banner};
 use crate::choices::{Unbelieved, Underscores};
 use crate::engine;
+use crate::environment;
+use crate::identity;
+use crate::notify::Notifier;
 use crate::settings::Settings;
 use crate::signals::{self, Ending, Role, Watch};
 use crate::sockets::{self, Bound, SocketFiles};
@@ -13,6 +16,7 @@ use crate::supervisor::channel::{Report, send};
 use crate::supervisor::duty::Duty;
 use crate::supervisor::pidfile;
 use crate::sys;
+use crate::title;
 use crate::traceback;
 use crate::values::{Output, absolute};
 use pyo3::exceptions::PyKeyboardInterrupt;
@@ -102,6 +106,8 @@ impl std::error::Error for Error {}
 pub fn load(py: Python<'_>, settings: &Settings) -> Result<Loaded, Error> {
     let directory = env::current_dir();
     let directory = directory.map_err(|error| Error::System("no current directory", error))?;
+    let variables = environment::apply(py, &settings.env_file, &settings.env);
+    variables.map_err(|error| Error::Usage(error.to_string()))?;
     let pythonpath: Vec<_> = settings.pythonpath.iter().map(|path| absolute(path)).collect();
     let loaded = application::load(py, settings.app.as_ref(), &directory, &pythonpath);
     loaded.map_err(Error::Application)
@@ -113,6 +119,8 @@ pub fn serve(py: Python<'_>, settings: &Settings) -> Result<(), Error> {
     // Before the import: a port that is taken should not cost the time that an application takes to load.
     let bound = bind(settings)?;
     let files = Remove(bound.files.clone());
+    title::show(&title::of("server", &title::name(settings)));
+    identity::take_on(settings).map_err(|error| Error::Usage(error.to_string()))?;
     let log = open_access_log(settings)?;
     let loaded = load(py, settings)?;
     run(py, settings, loaded, Served { bound, log, duty: None })?;
@@ -221,10 +229,14 @@ fn run(py: Python<'_>, settings: &Settings, loaded: Loaded, served: Served) -> R
     watch.start(py).map_err(|error| Error::python(py, &error))?;
 
     let (application, python) = (loaded.name, banner::interpreter(py));
+    // A worker finds none: its supervisor has taken it.
+    let mut notifier = Notifier::take(py).map_err(|error| Error::python(py, &error))?;
     match duty {
         None => {
             let threads = settings.threads.number();
+            let status = format!("serves {application}");
             Banner { urls, application, workers: None, threads, python }.show();
+            notifier.ready("", &status);
         }
         Some(duty) => {
             let ready = Report::Ready { application, python };

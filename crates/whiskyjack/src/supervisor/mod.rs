@@ -10,6 +10,7 @@ pub mod fleet;
 mod operator;
 pub mod pidfile;
 pub mod process;
+mod standing;
 pub mod upgrade;
 pub mod wakeup;
 
@@ -26,10 +27,13 @@ use crate::access_log::AccessLog;
 use crate::banner::Banner;
 use crate::board::{Board, Standing};
 use crate::engine;
+use crate::identity;
+use crate::notify::Notifier;
 use crate::settings::Settings;
 use crate::signals;
 use crate::sockets::{self, Bind, SocketFiles};
 use crate::sources::Sources;
+use crate::title;
 use crate::values::{Permissions, Workers, absolute};
 use crate::worker::{self, Birth, Error};
 use pyo3::prelude::*;
@@ -76,8 +80,10 @@ pub fn serve(py: Python<'_>, plan: Plan) -> Result<Outcome, Error> {
     let python = |error| Error::python(py, &error);
     let wakeup = Wakeup::take_over(py).map_err(python)?;
     let inheritance = Inheritance::take(py).map_err(python)?;
+    let notifier = Notifier::take(py).map_err(python)?;
     let traces = Traces::default();
     let supervised = Supervisor::new(py, plan, wakeup, inheritance, &traces);
+    let supervised = supervised.map(|supervisor| Supervisor { notifier, ..supervisor });
     let supervised = supervised.and_then(Supervisor::run);
     if !matches!(supervised, Ok(Outcome::Worker(_))) {
         traces.remove();
@@ -134,6 +140,7 @@ struct Supervisor<'py> {
     inheritance: Option<Inheritance>,
     heir: Option<Heir>,
     control: Option<Control>,
+    notifier: Notifier,
     born: Instant,
     wakeup: Wakeup,
     board: Board,
@@ -205,6 +212,9 @@ impl<'py> Supervisor<'py> {
             pidfile::write(path, None).map_err(Error::PidFile)?;
             traces.add_pid(absolute(path));
         }
+        title::show(&title::of("supervisor", &title::name(&settings)));
+        // Before the application, or a file of its own, is touched.
+        identity::take_on(&settings).map_err(|error| Error::Usage(error.to_string()))?;
         if let Some(output) = &settings.access_log {
             // Better now and once than later and from every worker.
             let opened = AccessLog::open(output);
@@ -224,6 +234,7 @@ impl<'py> Supervisor<'py> {
             inheritance,
             heir: None,
             control,
+            notifier: Notifier::default(),
             born: Instant::now(),
             wakeup,
             board,
@@ -264,6 +275,7 @@ impl<'py> Supervisor<'py> {
                     }
                 }
             }
+            self.tell();
             self.wait();
             for signal in self.wakeup.take() {
                 self.signalled(signal);
@@ -286,7 +298,8 @@ impl<'py> Supervisor<'py> {
             _ => None,
         };
         let kills = self.processes.values_mut().filter_map(|process| process.kill_if_due(now));
-        let due = kills.chain(ending).chain(self.fleet.next_look(now)).min();
+        let beat = self.notifier.beat(now);
+        let due = kills.chain(ending).chain(beat).chain(self.fleet.next_look(now)).min();
         let due = due.map_or(self.next_look, |due| due.min(self.next_look));
         let timeout = Timespec::try_from(due.saturating_duration_since(now)).ok();
         let mut fds: Vec<PollFd<'_>> = vec![PollFd::new(&self.wakeup, PollFlags::IN)];
@@ -317,6 +330,8 @@ impl<'py> Supervisor<'py> {
                 // The others' channels are the supervisor's: with an end in here, they would not end with it.
                 self.processes.clear();
                 (self.heir, self.control, self.inheritance) = (None, None, None);
+                let part = format!("worker {number}");
+                title::show(&title::of(&part, &title::name(&self.settings)));
                 let siblings = self.fleet.wanted() > 1;
                 Ok(Spawned::Worker(Box::new(Birth {
                     settings: self.settings.clone(),
@@ -359,6 +374,7 @@ impl<'py> Supervisor<'py> {
         let threads = self.settings.threads.number();
         let workers = Some(self.fleet.wanted());
         Banner { urls, application, workers, threads, python }.show();
+        self.tell_ready(true);
         let predecessor = self.inheritance.as_ref().map(|inheritance| inheritance.pid);
         if let Some(mut inheritance) = self.inheritance.take() {
             log::info!("taking over from the supervisor with pid {}", inheritance.pid);
@@ -380,6 +396,7 @@ impl<'py> Supervisor<'py> {
             Ok(()) => log::info!("reloaded: {} workers serve the new code", self.fleet.serving()),
             Err(why) => log::error!("the reload failed, what served goes on serving: {why}"),
         }
+        self.tell_ready(result.is_ok());
         if let Some(control) = &mut self.control {
             control.reloaded(result);
         }

@@ -50,6 +50,7 @@ impl Supervisor<'_> {
                     self.settings.drain_delay
                 );
                 self.order(Order::Announce);
+                self.notifier.stopping();
                 self.ending = Ending::Announced(now + self.settings.drain_delay);
             }
             (Ending::NotYet | Ending::Announced(_), true) => {
@@ -68,6 +69,7 @@ impl Supervisor<'_> {
 
     pub(super) fn end(&mut self, ending: Ending) {
         self.ending = ending;
+        self.notifier.stopping();
         self.fleet.end();
         // What still comes is for the workers' last look at the queue, and then for nobody.
         self.sockets.clear();
@@ -110,6 +112,7 @@ impl Supervisor<'_> {
         if self.ending != Ending::NotYet || self.fleet.is_starting() {
             return;
         }
+        self.notifier.reloading();
         match self.sources.resolve() {
             Ok(resolved) => {
                 self.adopt(resolved.settings);
@@ -127,7 +130,10 @@ impl Supervisor<'_> {
             ("bind", self.settings.bind != settings.bind),
             ("chdir", self.settings.chdir != settings.chdir),
             ("control", self.settings.control != settings.control),
+            ("group", self.settings.group != settings.group),
             ("pid", self.settings.pid != settings.pid),
+            ("umask", self.settings.umask != settings.umask),
+            ("user", self.settings.user != settings.user),
         ];
         for (name, _) in kept.iter().filter(|(_, is_changed)| *is_changed) {
             log::warn!("the new value of {name} needs a restart, or an upgrade by SIGUSR2");
@@ -161,7 +167,7 @@ impl Supervisor<'_> {
         if let (Some(path), Some(control)) = (&self.settings.control, &self.control) {
             sockets.push((format!("unix:{}", path.display()), control.listener().as_fd()));
         }
-        match Heir::start(self.py, &self.sources.directory, &sockets) {
+        match Heir::start(self.py, &self.sources.directory, &sockets, self.notifier.variables()) {
             Ok(heir) => {
                 log::info!("upgrading: the new supervisor has pid {}", heir.pid);
                 self.heir = Some(heir);
@@ -178,6 +184,7 @@ impl Supervisor<'_> {
                     "the supervisor with pid {pid} serves: finishing what is under way here"
                 );
                 self.heir = None;
+                self.notifier.hand_on(pid);
                 self.traces.leave();
                 if !self.fleet.is_ending() {
                     self.end(Ending::Graceful(None));

@@ -25,6 +25,11 @@ struct Will {
     pid: i32,
 }
 
+/// Whether a predecessor hands something on.
+pub fn is_expected() -> bool {
+    std::env::var_os(VARIABLE).is_some()
+}
+
 /// What a supervisor has from its predecessor.
 #[derive(Debug)]
 pub struct Inheritance {
@@ -81,11 +86,12 @@ pub enum News {
 }
 
 impl Heir {
-    /// Starts it: the same words, what is installed now.
+    /// Starts it: the same words, what is installed now. The variables are those that this process has taken out of its environment.
     pub fn start(
         py: Python<'_>,
         directory: &Path,
         sockets: &[(String, BorrowedFd<'_>)],
+        variables: Vec<(&'static str, String)>,
     ) -> Result<Heir, String> {
         let words: Vec<String> = py
             .import("sys")
@@ -112,6 +118,7 @@ impl Heir {
             let started = Command::new(program)
                 .args(words)
                 .current_dir(directory)
+                .envs(variables)
                 .env(VARIABLE, serde_json::to_string(&will)?)
                 .spawn();
             keep(FdFlags::CLOEXEC)?;
