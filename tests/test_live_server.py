@@ -166,6 +166,43 @@ def test_ipv6_is_written_in_brackets() -> None:
         server.stop()
 
 
+LEFT_BEHIND = """
+import http.client, sys, threading
+from whiskyjack.testing import LiveServer
+from whiskyjack.wsgiref.simple_server import make_server
+
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return [b"hello"]
+
+if sys.argv[1] == "LiveServer":
+    server = LiveServer(app)
+    server.start()
+    port = server.port
+else:
+    server = make_server("127.0.0.1", 0, app, threads=8)
+    port = server.server_port
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+connection = http.client.HTTPConnection("127.0.0.1", port)
+connection.request("GET", "/")
+connection.getresponse().read()
+sys.exit(3)
+"""
+
+
+@pytest.mark.parametrize("server", ["LiveServer", "make_server"])
+def test_a_server_that_is_left_behind_does_not_take_the_process_down(server: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", LEFT_BEHIND, server],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=False,
+    )
+    assert ended.returncode == 3, ended.stderr
+
+
 def test_the_fixture_is_there_without_an_import(whiskyjack_server: Callable[..., LiveServer]) -> None:
     first, second = whiskyjack_server(hello), whiskyjack_server(Flask(__name__), threads=1)
     assert ask(first)[0] == 200

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
+from whiskyjack._ending import ended_with_the_program
 from whiskyjack._whiskyjack import Request as _Request
 from whiskyjack._whiskyjack import Server as _Server
 
@@ -126,7 +127,8 @@ class _Running:
 
     def _serve(self) -> None:
         try:
-            self.server.serve()
+            with ended_with_the_program(self.server):
+                self.server.serve()
         except BaseException as fault:
             self.fault = fault
 

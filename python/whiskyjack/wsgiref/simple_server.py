@@ -22,6 +22,7 @@ from platform import python_implementation
 from socketserver import BaseServer, ThreadingMixIn
 from typing import Any
 
+from whiskyjack._ending import ended_with_the_program
 from whiskyjack._whiskyjack import Request as _Request
 from whiskyjack._whiskyjack import Server as _Server
 from whiskyjack._whiskyjack import wsgiref as _wsgiref
@@ -128,14 +129,18 @@ class WSGIServer(HTTPServer):
         life: _Life = vars(self).setdefault("_life_", _Life())
         return life
 
+    def _front(self) -> _Front:
+        return _Front(self)
+
     def _override(self) -> str | None:
         """What keeps this server from the engine, if anything does."""
-        if name := _overridden(self, WSGIServer, _SERVER_SEAMS):
+        front = self._front()
+        if name := _overridden(self, front.server_base, _SERVER_SEAMS):
             return name
         handler_class: Any = self.RequestHandlerClass
-        if not (isinstance(handler_class, type) and issubclass(handler_class, WSGIRequestHandler)):
+        if not (isinstance(handler_class, type) and issubclass(handler_class, front.handler_base)):
             return f"the handler class {handler_class!r}, which is no subclass of WSGIRequestHandler,"
-        if name := _overridden(handler_class, WSGIRequestHandler, _HANDLER_SEAMS):
+        if name := _overridden(handler_class, front.handler_base, front.handler_seams):
             return name
         if ServerHandler is not _ORIGINAL_SERVER_HANDLER:
             return "the replaced simple_server.ServerHandler"
@@ -155,13 +160,11 @@ class WSGIServer(HTTPServer):
                 self.service_actions()
 
     def _serve_on_engine(self, life: _Life, poll_interval: float) -> None:
-        front = _Front(self)
+        front = self._front()
         has_actions = _overridden(self, BaseServer, ["service_actions"]) is not None
         engine = _Server(
             front.application(),
             self.socket,
-            process_environ=ServerHandler.os_environ,
-            base_environ=self.base_environ,
             server_software=front.handler_class.server_version,
             on_request=front.on_request(),
             on_error=front.on_error,
@@ -173,7 +176,8 @@ class WSGIServer(HTTPServer):
             if life.end_requested:
                 return
             life.engine = engine
-        engine.serve()
+        with ended_with_the_program(engine):
+            front.serve(engine)
 
 
 # What the original calls for a connection, between accepting and closing it: who overrides one of these wants to have
@@ -215,7 +219,7 @@ def _overridden(subject: object, base: type, names: Iterable[str]) -> str | None
     for name in names:
         if kind is not subject and name in vars(subject):
             return f"{kind.__qualname__}().{name}"
-        if getattr(kind, name) is not getattr(base, name):
+        if getattr(kind, name, None) is not getattr(base, name, None):
             owner = next(cls for cls in kind.__mro__ if name in vars(cls))
             return f"{owner.__qualname__}.{name}"
     return None
@@ -309,13 +313,23 @@ def _message(kind: Callable[[], Any], fields: Iterable[tuple[str, str]]) -> HTTP
 class _Front:
     """Where the engine meets a server's methods."""
 
+    # what is overridden is what stands for something else than in these
+    server_base: type[WSGIServer] = WSGIServer
+    handler_base: type[WSGIRequestHandler] = WSGIRequestHandler
+    handler_seams: Iterable[str] = _HANDLER_SEAMS
+
     def __init__(self, server: WSGIServer) -> None:
         self.server = server
         self.handler_class: type[WSGIRequestHandler] = server.RequestHandlerClass  # type: ignore[assignment]
         self.date = (0, "")
 
+    def serve(self, engine: _Server) -> None:
+        engine.serve()
+
     def settings(self) -> dict[str, Any]:
         settings: dict[str, Any] = {
+            "process_environ": ServerHandler.os_environ,
+            "base_environ": self.server.base_environ,
             "threads": self.server.engine_threads,
             # The original lets an application, and who waits for it, take their time.
             "timeout": 0,
@@ -327,7 +341,7 @@ class _Front:
         return settings
 
     def overrides(self, *names: str) -> bool:
-        return _overridden(self.handler_class, WSGIRequestHandler, names) is not None
+        return _overridden(self.handler_class, self.handler_base, names) is not None
 
     def handler(self, request: _Request) -> WSGIRequestHandler:
         """The handler object of a request, the same for all that is overridden."""
