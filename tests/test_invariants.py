@@ -143,10 +143,10 @@ def test_the_machine_sleeps_nowhere() -> None:
 
 
 def test_python_holds_no_protocol_logic() -> None:
-    for path in (ROOT / "python/whiskyjack").rglob("*.py"):
-        # Its classes are subclasses of http.server's, and what parses, frames and waits is not in them.
-        if path.name == "simple_server.py":
-            continue
+    package = ROOT / "python/whiskyjack"
+    # The classes of the first two are subclasses of http.server's, and the third binds a port. What parses, frames and waits is not in them.
+    faces = [package / "wsgiref/simple_server.py", package / "werkzeug/serving.py", package / "testing.py"]
+    for path in set(package.rglob("*.py")) - set(faces):
         text = path.read_text()
         assert not re.search(
             r"^\s*(import|from) (socket|select|selectors|http\.server|asyncio)\b", text, re.MULTILINE
@@ -169,7 +169,9 @@ def test_no_room_has_outgrown_its_noun() -> None:
 
 def test_the_package_imports_nothing_but_the_standard_library() -> None:
     allowed = sys.stdlib_module_names | {"whiskyjack", "_whiskyjack"}
-    for path in (ROOT / "python/whiskyjack").rglob("*.py"):
+    package = ROOT / "python/whiskyjack"
+    # pytest loads its plugin, and nothing else does.
+    for path in set(package.rglob("*.py")) - {package / "pytest_plugin.py"}:
         for line in path.read_text().splitlines():
             # integrations may import what they integrate, inside a function
             if found := re.match(r"(?:import|from) ([a-z_0-9]+)", line):
