@@ -144,7 +144,7 @@ def test_the_machine_sleeps_nowhere() -> None:
 
 def test_python_holds_no_protocol_logic() -> None:
     package = ROOT / "python/whiskyjack"
-    # The classes of the first two are subclasses of http.server's, and the third binds a port. What parses, frames and waits is not in them.
+    # The classes of the first two are subclasses of http.server's, and the third binds a port; none of them parses.
     faces = [package / "wsgiref/simple_server.py", package / "werkzeug/serving.py", package / "testing.py"]
     for path in set(package.rglob("*.py")) - set(faces):
         text = path.read_text()
