@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import http.client
 import inspect
 import io
@@ -12,6 +13,7 @@ import ssl
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from http.client import HTTPResponse
@@ -251,6 +253,21 @@ def test_errors_that_are_to_pass_through_end_the_server(handler: type[WSGIReques
         connection.send(get("/broken"))
         thread.join(DEADLINE)
     assert [error.args for error in raised] == [("no such bird",)]
+
+
+@pytest.mark.parametrize("path", ["/", "/broken"])
+def test_no_server_keeps_itself_alive(path: str) -> None:
+    class Application:
+        def __call__(self, environ: dict[str, Any], start_response: Any) -> list[bytes]:
+            return show(environ, start_response)
+
+    application = Application()
+    kept = weakref.ref(application)
+    with serve(application) as server:
+        ask(server, path)
+    del application, server
+    gc.collect()
+    assert kept() is None
 
 
 def test_a_unix_socket_takes_the_place_of_a_stale_one(tmp_path: Path) -> None:

@@ -431,9 +431,14 @@ class _Front(simple_server._Front):
 
     def serve(self, engine: _Server) -> None:
         self.engine = engine
-        engine.serve()
-        if self.failure is not None:
-            raise self.failure
+        try:
+            engine.serve()
+        finally:
+            # The engine has this object's methods, and a circle through it would stay for ever.
+            self.engine = None
+        failure, self.failure = self.failure, None
+        if failure is not None:
+            raise failure
 
     def settings(self) -> dict[str, Any]:
         nobody = self.handler_class.__new__(self.handler_class)

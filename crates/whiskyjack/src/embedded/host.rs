@@ -6,7 +6,7 @@ use pyo3::exceptions::{PyAssertionError, PyKeyboardInterrupt};
 use pyo3::prelude::*;
 use std::cell::{Cell, RefCell};
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 use whiskyjack_proto::head::RequestHead;
@@ -33,7 +33,8 @@ pub(super) struct Host {
     pub(super) due: Arc<Due>,
     /// the thread that serves
     home: ThreadId,
-    handle: OnceLock<Handle>,
+    /// Guards the way to the machine while it runs, which has ways back here: kept longer, neither would ever go.
+    handle: Mutex<Option<Handle>>,
     /// Guards what the server ends with, if it is an exception.
     outcome: Mutex<Option<PyErr>>,
     /// Guards the records of requests that threads without Python have answered.
@@ -65,7 +66,7 @@ impl Host {
             hooks,
             due: Arc::default(),
             home: thread::current().id(),
-            handle: OnceLock::new(),
+            handle: Mutex::default(),
             outcome: Mutex::default(),
             untold: Mutex::default(),
         }
@@ -73,7 +74,16 @@ impl Host {
 
     /// To be called once, before the server runs.
     pub(super) fn settle(&self, handle: Handle) {
-        let _ = self.handle.set(handle);
+        *held(&self.handle) = Some(handle);
+    }
+
+    /// To be called once it has run.
+    pub(super) fn leave(&self) {
+        held(&self.handle).take();
+    }
+
+    fn handle(&self) -> Option<Handle> {
+        held(&self.handle).clone()
     }
 
     /// What the server ended with.
@@ -94,7 +104,7 @@ impl Host {
     /// An exception ends the server at once, and comes out of `serve()`.
     fn fail(&self, error: PyErr) {
         held(&self.outcome).get_or_insert(error);
-        if let Some(handle) = self.handle.get() {
+        if let Some(handle) = self.handle() {
             handle.stop();
         }
     }
@@ -164,7 +174,7 @@ impl Observer for Ears {
         if !ATTACHED.get() {
             let request = Request::new(record.peer, record.head);
             held(&self.0.untold).push(Ended { request, status, bytes, duration });
-            if let Some(handle) = self.0.handle.get() {
+            if let Some(handle) = self.0.handle() {
                 handle.nudge();
             }
             return;

@@ -328,7 +328,6 @@ impl Server {
         let application = Hosted { gateway, host: Arc::clone(&host) };
         let engine = Engine::new(config, vec![Listener::new(socket)?], Arc::new(application))?;
         let handle = engine.handle();
-        host.settle(handle.clone());
         {
             let mut stage = self.stage();
             match *stage {
@@ -336,8 +335,10 @@ impl Server {
                 _ => *stage = Stage::Serving(handle.clone(), Arc::clone(&host)),
             }
         }
-        let alarm = Alarm::new(py, handle, self.every, Arc::clone(&host.due))?;
+        let alarm = Alarm::new(py, handle.clone(), self.every, Arc::clone(&host.due))?;
+        host.settle(handle);
         let ended = py.detach(|| engine.run());
+        host.leave();
         host.tell_untold(py);
         if let Some(alarm) = alarm {
             alarm.end(py)?;
