@@ -103,7 +103,7 @@ def test_readers_of_nothing_hold_no_thread_whatever_the_response_is(
 
 
 def test_a_generator_that_nobody_reads_gives_its_thread_back_after_the_write_timeout(serve: Serve) -> None:
-    server = serve("stage:application", "--threads", "1", "--write-timeout", "300ms")
+    server = serve("stage:application", "--threads", "1", "--write-timeout", "300ms", "--response-spool", "0")
     with (
         memory_within(server, 16 * MEBIBYTE),
         opened(server, 1, get("/large/generated?stuck"), receive_buffer=4096) as (stuck,),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -104,6 +105,48 @@ def test_slow_readers_hold_no_thread(serve: Serve) -> None:
             assert send(server.port, get("/responses/one")).body == b"one piece"
         for opened in slow[:2]:
             assert opened.read_exactly(LARGE, "the large body") == b"x" * LARGE
+
+
+PIECES = b"".join(b"%08d" % number * 1024 for number in range(LARGE // 8192))
+
+
+@pytest.mark.parametrize("way", ["generator", "write"])
+def test_slow_readers_of_pieces_hold_no_thread(serve: Serve, way: str) -> None:
+    server = serve("stage:application", "--threads", "1")
+    with ExitStack() as stack:
+        slow = []
+        for _ in range(3):
+            opened = stack.enter_context(Conversation(server.port, receive_buffer=4096))
+            opened.send(get(f"/slow/pieces?{way}", version="1.0"))
+            assert opened.read_head().status == 200
+            slow.append(opened)
+        for _ in range(10):
+            assert send(server.port, get("/responses/one")).body == b"one piece"
+        for opened in slow:
+            assert opened.read_exactly(LARGE, "all the pieces") == PIECES
+            opened.expect_end()
+
+
+def test_pieces_wait_for_a_slow_reader_where_no_file_can_take_them(serve: Serve, tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    server = serve("stage:application", "--threads", "1", env={"TMPDIR": str(gone)})
+    for _ in range(2):
+        with Conversation(server.port, receive_buffer=4096) as opened:
+            opened.send(get("/slow/pieces", version="1.0"))
+            assert opened.read_head().status == 200
+            server.wait_for_log(f"cannot keep a response for a slow client in a temporary file in {gone}")
+            assert opened.read_exactly(LARGE, "all the pieces") == PIECES
+    assert server.log().count("cannot keep a response") == 1
+
+
+@pytest.mark.parametrize("spool", ["0", "3M", "256M"])
+def test_an_endless_response_to_a_reader_that_stalls_is_ended(serve: Serve, spool: str) -> None:
+    flags = ["--threads", "1", "--write-timeout", "300ms", "--response-spool", spool]
+    server = serve("stage:application", *flags)
+    with conversation(server.port, get("/slow/endless")) as opened:
+        assert opened.read_head().status == 200
+        server.wait_for_log("the endless one is closed")
+        assert send(server.port, get("/responses/one")).body == b"one piece"
 
 
 def test_a_blocked_application_leaves_the_other_threads_to_others(serve: Serve) -> None:

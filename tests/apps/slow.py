@@ -56,6 +56,27 @@ def large(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[b
     return [b"x" * LARGE]
 
 
+def pieces(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """As long as `large`, made piece by piece: by `write` where the query says so, else by a generator."""
+    write = start_response("200 OK", [PLAIN])
+    made = (b"%08d" % number * 1024 for number in range(LARGE // 8192))
+    if environ["QUERY_STRING"] != "write":
+        return made
+    for piece in made:
+        write(piece)
+    return []
+
+
+def endless(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """Ends only with its client."""
+    start_response("200 OK", [PLAIN])
+    try:
+        while True:
+            yield b"x" * 65536
+    finally:
+        print("the endless one is closed", file=environ["wsgi.errors"], flush=True)
+
+
 def length(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     """How long the body was."""
     body = environ["wsgi.input"].read(-1)
@@ -78,6 +99,8 @@ def seen(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[by
 
 APPS = {
     "nap": nap,
+    "pieces": pieces,
+    "endless": endless,
     "hold": hold,
     "release": release,
     "hang": hang,

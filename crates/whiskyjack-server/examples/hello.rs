@@ -61,6 +61,7 @@ fn config() -> Config {
         connections: 10_000,
         connections_per_address: 0,
         high_water: 1 << 20,
+        response_spool: 256 << 20,
         drain: 64 << 10,
         graceful_timeout: Duration::from_secs(30),
         timeout: Some(Duration::from_secs(30)),

@@ -43,8 +43,10 @@ pub struct Config {
     /// connections at once from one IP address; one more is closed; 0 is any number. Where there is a PROXY header, it is the
     /// claimed address that counts.
     pub connections_per_address: usize,
-    /// response bytes held for a slow reader before its application waits
+    /// response bytes held in memory for a slow reader
     pub high_water: usize,
+    /// of what is over it, bytes in temporary files, all responses together, before applications wait
+    pub response_spool: u64,
     /// unread body bytes that are read and thrown away to keep a connection
     pub drain: u64,
     /// after a stop was asked for: how long what is under way may take

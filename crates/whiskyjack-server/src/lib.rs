@@ -14,6 +14,7 @@ mod lost;
 mod monitor;
 mod output;
 mod overdue;
+mod overflow;
 mod pool;
 mod reactor;
 pub mod server;

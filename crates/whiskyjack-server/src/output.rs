@@ -1,10 +1,12 @@
 //! Bytes of responses that the socket has not taken yet: by reference where they came by reference, files by sendfile.
 
 use crate::exchange::{Block, Kept};
+use crate::overflow::{Overflow, Taking};
 use crate::transport::Transport;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Instant;
 
 /// What waits to be sent on one connection, in order.
 #[derive(Default)]
@@ -14,6 +16,8 @@ pub(crate) struct Output {
     held: usize,
     /// bytes that the socket took after it had been full
     flushed: u64,
+    /// where spilled pieces lie, while there are any
+    overflow: Option<Box<Overflow>>,
 }
 
 impl std::fmt::Debug for Output {
@@ -26,8 +30,21 @@ impl std::fmt::Debug for Output {
 }
 
 enum Piece {
-    Memory { bytes: Box<dyn Kept>, start: usize, end: usize },
-    File { file: OwnedFd, offset: u64, left: u64 },
+    Memory {
+        bytes: Box<dyn Kept>,
+        start: usize,
+        end: usize,
+    },
+    File {
+        file: OwnedFd,
+        offset: u64,
+        left: u64,
+    },
+    /// in the overflow
+    Spilled {
+        offset: u64,
+        left: u64,
+    },
 }
 
 /// A run of body bytes with the framing around it.
@@ -165,6 +182,10 @@ impl Output {
                 Some(Piece::File { file, offset, left }) => {
                     transport.send_file(file.as_fd(), *offset, *left)
                 }
+                Some(Piece::Spilled { offset, left }) => match &self.overflow {
+                    Some(overflow) => transport.send_file(overflow.file(), *offset, *left),
+                    None => Ok(0),
+                },
                 Some(Piece::Memory { .. }) => {
                     let mut slices = [IoSlice::new(&[]); SLICES];
                     let mut count = 0;
@@ -190,6 +211,15 @@ impl Output {
         while sent > 0 {
             let whole = match self.queue.front_mut() {
                 None => return,
+                Some(Piece::Spilled { offset, left }) => {
+                    *offset += sent as u64;
+                    *left -= sent as u64;
+                    if self.overflow.as_mut().is_some_and(|overflow| overflow.sent(sent as u64)) {
+                        self.overflow = None;
+                    }
+                    sent = 0;
+                    *left == 0
+                }
                 Some(Piece::File { offset, left, .. }) => {
                     *offset += sent as u64;
                     *left -= sent as u64;
@@ -210,9 +240,49 @@ impl Output {
         }
     }
 
+    /// Moves what waits in memory to a file, so that memory is free for more. `false`: all such files together would have more than
+    /// `limit` bytes. Errors: no file can be made or written; everything stays where it is then.
+    pub(crate) fn spill(&mut self, limit: u64) -> io::Result<bool> {
+        let is_memory = |piece: &Piece| matches!(piece, Piece::Memory { .. });
+        let first = self.queue.iter().rposition(|piece| !is_memory(piece)).map_or(0, |at| at + 1);
+        if limit == 0 || first == self.queue.len() {
+            return Ok(false);
+        }
+        let overflow = match &mut self.overflow {
+            Some(overflow) => overflow,
+            none => none.insert(Box::new(Overflow::new()?)),
+        };
+        let pieces = self.queue.range(first..).map(|piece| match piece {
+            Piece::Memory { bytes, start, end } => &bytes.bytes()[*start..*end],
+            Piece::File { .. } | Piece::Spilled { .. } => &[],
+        });
+        let count: usize = pieces.clone().map(<[u8]>::len).sum();
+        let added = overflow.add(pieces, limit);
+        let Ok(Some(at)) = added else {
+            if !self.queue.iter().any(|piece| matches!(piece, Piece::Spilled { .. })) {
+                self.overflow = None;
+            }
+            return added.map(|_| false);
+        };
+        self.queue.truncate(first);
+        self.held -= count;
+        match self.queue.back_mut() {
+            Some(Piece::Spilled { left, .. }) => *left += count as u64,
+            _ => self.queue.push_back(Piece::Spilled { offset: at, left: count as u64 }),
+        }
+        Ok(true)
+    }
+
+    /// How the peer takes what was spilled; `None` where nothing is.
+    pub(crate) fn taking(&mut self, now: Instant) -> Option<Taking> {
+        let sent = self.flushed;
+        self.overflow.as_mut().map(|overflow| overflow.taking(now, sent))
+    }
+
     /// Forgets all that waits.
     pub(crate) fn clear(&mut self) {
         self.queue.clear();
+        self.overflow = None;
         self.held = 0;
     }
 }

@@ -217,6 +217,7 @@ fn config() -> Config {
         connections: 1,
         connections_per_address: 0,
         high_water: 5_000,
+        response_spool: u64::MAX,
         drain: 1_000,
         graceful_timeout: Duration::from_secs(1),
         timeout: second,
@@ -373,6 +374,7 @@ fn play(seed: u64) {
     })));
     let mut config = config();
     config.streaming_uploads = chance.one_in(4);
+    config.response_spool = [u64::MAX, 10_000, 0][chance.below(3)];
     let call = Arc::new(Call::default());
     let actor =
         Actor { script: script.clone(), called: Mutex::default(), client, call: Arc::clone(&call) };

@@ -59,6 +59,7 @@ pub fn config(
         connections,
         connections_per_address: settings.limit_connections_per_address.number(),
         high_water: settings.high_water.length(),
+        response_spool: settings.response_spool.bytes(),
         drain: settings.drain.bytes(),
         graceful_timeout: settings.graceful_timeout,
         timeout: settings.timeout.0,

@@ -339,8 +339,11 @@ settings! {
     /// How much of a request's body is held in memory; the rest goes to an unnamed temporary file.
     body_in_memory: Size<0, 0x4000_0000> = "128k", "body-in-memory", "SIZE", Limits;
 
-    /// How much of a response is held for a slow client before the application waits for it.
+    /// How much of a response is held in memory for a slow client; the rest goes to an unnamed temporary file.
     high_water: Size<1, 0x4000_0000> = "1M", "high-water", "SIZE", Limits;
+
+    /// How much of all responses to slow clients together is held in temporary files before their applications wait. 0 writes none.
+    response_spool: Size<0, { u64::MAX }> = "256M", "response-spool", "SIZE", Limits;
 
     /// How much of a body that the application left unread is read and thrown away to keep the connection.
     drain: Size<0, 0x4000_0000> = "64k", "drain", "SIZE", Limits;

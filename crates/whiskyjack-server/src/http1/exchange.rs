@@ -1,6 +1,6 @@
 //! A request on an HTTP/1.1 connection and the response to it.
 
-use super::{Body, Cache, Connection, Next, Pace, Request, State, Workspace, defaults};
+use super::{Body, Cache, Connection, Next, Request, State, Workspace, defaults};
 use crate::call::{Expired, Times};
 use crate::exchange::{Application, Block, Exchange, Failure, Origin, Sent, Upload};
 use crate::gathering::Burst;
@@ -192,12 +192,18 @@ impl Http1Exchange<'_, '_> {
             && self.connection.input.is_empty()
         {
             self.ahead(write::CONTINUE)?;
-            while !self.flush_ahead()? {
-                let timeout = self.workspace.config.write_timeout;
-                let transport = &self.connection.transport;
-                if !self.workspace.call.wait(|| transport.wait(Interest::Write, timeout))? {
-                    return Err(io::ErrorKind::TimedOut.into());
-                }
+            self.flush_all_ahead()?;
+        }
+        Ok(())
+    }
+
+    /// Waits until the peer has taken all that was sent ahead of the response.
+    fn flush_all_ahead(&mut self) -> io::Result<()> {
+        while !self.flush_ahead()? {
+            let timeout = self.workspace.config.write_timeout;
+            let transport = &self.connection.transport;
+            if !self.workspace.call.wait(|| transport.wait(Interest::Write, timeout))? {
+                return Err(io::ErrorKind::TimedOut.into());
             }
         }
         Ok(())
@@ -511,7 +517,11 @@ impl Exchange for Http1Exchange<'_, '_> {
         }
         let mut bytes = Vec::new();
         write::interim_head(&mut bytes, head);
-        self.ahead(&bytes).map_err(Failure::Disconnected)
+        self.ahead(&bytes).map_err(Failure::Disconnected)?;
+        match self.sent() {
+            Sent::Taken => Ok(()),
+            Sent::Full => self.flush_all_ahead().map_err(Failure::Disconnected),
+        }
     }
 
     fn start(&mut self, head: &ResponseHead, length: Option<u64>) {
@@ -603,34 +613,10 @@ impl Exchange for Http1Exchange<'_, '_> {
     }
 
     fn wait_writable(&mut self) -> Result<(), Failure> {
-        let Connection { output, transport, .. } = &mut *self.connection;
-        let config = self.workspace.config;
-        let low_water = config.high_water / 2;
-        let pace = Pace { since: Instant::now(), base: output.sent_so_far() };
-        while output.held() > low_water {
-            match output.flush(transport) {
-                Ok(true) => break,
-                Ok(false) if output.held() <= low_water => break,
-                Ok(false) => {}
-                Err(error) => return Err(Failure::Disconnected(error)),
-            }
-            let now = Instant::now();
-            let sent = output.sent_so_far();
-            let until = pace.deadline(now, sent, config.write_timeout, config.write_rate);
-            let timeout = until.map(|until| until.saturating_duration_since(now));
-            match self.workspace.call.wait(|| transport.wait(Interest::Write, timeout)) {
-                Ok(true) => {}
-                Ok(false) => {
-                    let text = "the client does not take its response";
-                    let error = io::Error::new(io::ErrorKind::TimedOut, text);
-                    return Err(Failure::Disconnected(error));
-                }
-                Err(error) => return Err(Failure::Disconnected(error)),
-            }
-        }
+        let result = self.connection.wait_for_room(self.workspace);
         // Connection readiness seen meanwhile is the reactor's to tell again.
         self.workspace.now = Instant::now();
-        Ok(())
+        result.map_err(Failure::Disconnected)
     }
 
     fn excess(&self) -> u64 {

@@ -15,6 +15,7 @@
 mod exchange;
 mod pace;
 mod proxied;
+mod room;
 mod unread;
 mod workspace;
 

@@ -1,5 +1,6 @@
 //! Until when a peer has to move bytes. Knows no clock and no connection: counts and instants are arguments.
 
+use crate::overflow::Taking;
 use std::time::{Duration, Instant};
 
 /// Since when bytes should move, and how many had moved before.
@@ -27,6 +28,22 @@ impl Pace {
         let earned = Duration::from_secs((moved - self.base) / rate);
         Some(self.since.checked_add(timeout + earned).map_or(stalled, |slow| slow.min(stalled)))
     }
+
+    /// Whether a peer that is looked at only now and then has been too slow, by the same rules.
+    pub(super) fn is_broken(
+        taking: Taking,
+        now: Instant,
+        moved: u64,
+        timeout: Option<Duration>,
+        rate: u64,
+    ) -> bool {
+        let Some(stalled) = timeout.and_then(|timeout| taking.moved.0.checked_add(timeout)) else {
+            return false;
+        };
+        let (since, base) = taking.begun;
+        let slow = Pace { since, base }.deadline(now, moved, timeout, rate);
+        now > stalled || slow.is_some_and(|slow| now > slow)
+    }
 }
 
 #[cfg(test)]
@@ -53,6 +70,20 @@ mod tests {
         let pace = Pace { since, base: 100 };
         let now = since + seconds(11);
         assert_eq!(pace.deadline(now, 100 + 240 * 3, TIMEOUT, 240), Some(since + seconds(13)));
+    }
+
+    #[test]
+    fn a_peer_that_is_looked_at_now_and_then_breaks_the_same_rules() {
+        let since = Instant::now();
+        let broken = |moved: (u64, u64), now: u64, rate| {
+            let taking = Taking { begun: (since, 0), moved: (since + seconds(moved.0), moved.1) };
+            Pace::is_broken(taking, since + seconds(now), moved.1, TIMEOUT, rate)
+        };
+        assert!(!broken((0, 0), 10, 0));
+        assert!(broken((0, 0), 11, 0));
+        assert!(!broken((100, 1), 105, 0));
+        assert!(broken((100, 1), 105, 240));
+        assert!(!broken((100, 240 * 100), 105, 240));
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! A scripted socket: what its peer sends arrives in pieces, and what it takes is little or much, by chance.
 
 use super::chance::Chance;
+use crate::overflow::PATIENCE;
 use crate::reactor::lock;
 use crate::transport::{Departure, Interest};
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// Both ends of a scripted socket.
 #[derive(Clone, Debug)]
@@ -117,9 +119,12 @@ impl Wire {
         Ok(count)
     }
 
-    /// What an application's thread waits for comes at once or never.
-    pub(crate) fn wait(&self, interest: Interest) -> io::Result<bool> {
+    /// What an application's thread waits for comes at once or never; only a short wait can also be too short.
+    pub(crate) fn wait(&self, interest: Interest, timeout: Option<Duration>) -> io::Result<bool> {
         let mut script = lock(&self.0);
+        if timeout.is_some_and(|timeout| timeout <= PATIENCE) && script.chance.one_in(2) {
+            return Ok(false);
+        }
         Ok(match interest {
             Interest::Read => {
                 script.send_some() || script.reset || script.ended || !script.arrived.is_empty()

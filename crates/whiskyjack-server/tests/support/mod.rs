@@ -39,6 +39,7 @@ pub fn config(threads: usize) -> Config {
         connections: 1000,
         connections_per_address: 0,
         high_water: 1 << 20,
+        response_spool: 256 << 20,
         drain: 64 << 10,
         graceful_timeout: PATIENCE,
         timeout: None,

@@ -51,14 +51,8 @@ pub static ROWS: &[Row] = &[
         Needless("how much is read at once has nothing to set"),
     ),
     Row::value("send-bytes", "--send-bytes", Needless("what is ready leaves at once")),
-    Row::value(
-        "outbuf-overflow",
-        "--outbuf-overflow",
-        Missing(
-            "a response does not go to a file: over high-water the application waits for its client",
-        ),
-    ),
-    Row::value("outbuf-high-watermark", "--outbuf-high-watermark", Same("high-water")),
+    Row::value("outbuf-overflow", "--outbuf-overflow", Same("high-water")),
+    Row::value("outbuf-high-watermark", "--outbuf-high-watermark", Same("response-spool")),
     Row::value("inbuf-overflow", "--inbuf-overflow", Same("body-in-memory")),
     Row::value("connection-limit", "--connection-limit", Same("limit-connections")),
     Row::value(
