@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import Serve
 from tests.support.server import COMMAND, DEADLINE, environment
-from tests.support.wire import get, send
+from tests.support.wire import conversation, get, send
 
 SLOW_IMPORT = """\
 print("importing", flush=True)
@@ -36,6 +36,23 @@ def app(environ, start_response):
 """
 
 
+STAYS = """\
+import os, signal
+
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    if environ["PATH_INFO"] == "/end":
+        child = int(environ["QUERY_STRING"])
+        os.kill(child, signal.SIGKILL)
+        return [str(os.waitpid(child, 0)[0]).encode()]
+    child = os.fork()
+    if child == 0:
+        signal.pause()
+        os._exit(0)
+    return iter([str(child).encode()])
+"""
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_during_the_import_ends_it_and_leaves_no_socket_file(tmp_path: Path, number: signal.Signals) -> None:
     (tmp_path / "shop.py").write_text(SLOW_IMPORT)
@@ -55,6 +72,17 @@ def test_a_process_that_the_application_forks_can_be_terminated(serve: Serve, tm
     (tmp_path / "shop.py").write_text(FORKS)
     server = serve("shop", "--threads", "1", cwd=tmp_path)
     assert send(server.port, get(f"/?{signal.SIGTERM.value}")).body == str(-signal.SIGTERM).encode()
+
+
+@pytest.mark.parametrize("head", [get(version="1.0"), get("/", "Connection: close")], ids=["1.0", "close"])
+def test_a_child_that_stays_keeps_no_connection_open(serve: Serve, tmp_path: Path, head: bytes) -> None:
+    """It has a copy of every descriptor; the client waits for the end all the same."""
+    (tmp_path / "shop.py").write_text(STAYS)
+    server = serve("shop", cwd=tmp_path)
+    with conversation(server.port, head) as opened:
+        response = opened.read_response()
+        opened.expect_end()
+        assert send(server.port, get(f"/end?{response.body.decode()}")).body == response.body
 
 
 def test_a_handler_of_the_application_is_called_as_well(serve: Serve, tmp_path: Path) -> None:

@@ -508,7 +508,11 @@ impl Connection {
             },
             Next::Resume(state) => *state,
             Next::Linger => self.end(workspace.now),
-            Next::Close => State::Closed,
+            Next::Close => {
+                // The descriptor may live on in a process that the application has forked, and the peer waits for the end.
+                self.transport.end_writing();
+                State::Closed
+            }
             Next::Abort => {
                 self.transport.abort();
                 State::Closed
