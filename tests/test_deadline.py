@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -81,10 +83,30 @@ def test_a_thread_that_holds_the_interpreter_is_answered_all_the_same(serve: Ser
         assert send(server.port, b"bad\r\n\r\n").status == 400
         assert "came back" not in server.log()
     said = record(server, "/hold", "answered with 504")
-    assert "there is no stack, because the interpreter is held" in said
+    assert "the interpreter is held" in said
     assert "by this thread, as no other is inside the application" in said
+    if sys.platform == "linux":
+        frames = re.findall(r"^  File \"(.*)\", line \d+, in (.*)$", said, re.MULTILINE)
+        assert [function for _, function in frames] == ["application", "holds"], "the innermost last, and none of ours"
+        assert all(path.endswith("stuck.py") for path, _ in frames)
     server.wait_for_log("WARN GET /hold: came back after")
     ask(server, "/note/after")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a real-time signal")
+def test_a_signal_that_the_application_uses_is_left_to_it(serve: Serve, tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text("""\
+import signal
+from stuck import application as app
+
+signal.signal(signal.SIGRTMAX, lambda number, frame: None)
+""")
+    apps = str(Path(__file__).parent / "apps")
+    server = serve("shop:app", "--workers", "0", "--pythonpath", apps, cwd=tmp_path)
+    with conversation(server.port, get("/hold")) as opened:
+        assert read_response(opened).status == 504
+    assert "its stack cannot be seen" in record(server, "/hold", "answered with 504")
+    server.wait_for_log("WARN GET /hold: came back after")
 
 
 def test_a_response_that_has_begun_is_broken_off(serve: Serve) -> None:

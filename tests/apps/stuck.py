@@ -6,6 +6,7 @@ It gives itself little time where it gets stuck, and not before, so that no slow
 from __future__ import annotations
 
 import ctypes
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -43,8 +44,10 @@ def naps() -> None:
 
 
 def holds() -> None:
-    """Sleeps in C code that keeps the interpreter."""
-    ctypes.PyDLL(None).usleep(3_000_000)
+    """Waits in C code that keeps the interpreter, and that a signal does not end, until a process has slept."""
+    with subprocess.Popen(["sleep", "3"], stdout=subprocess.PIPE) as sleeper:
+        assert sleeper.stdout is not None
+        ctypes.PyDLL(None).read(sleeper.stdout.fileno(), ctypes.create_string_buffer(1), 1)
 
 
 WAYS: dict[str, Callable[[], None]] = {"wait": waits, "spin": spins, "lock": locks, "nap": naps, "hold": holds}

@@ -37,6 +37,12 @@ pub trait Application: Send + Sync + 'static {
         None
     }
 
+    /// The same while the interpreter is held, as far as it can be seen without: waits for nobody longer than a moment.
+    fn glimpse(&self, identity: u64) -> Option<String> {
+        let _ = identity;
+        None
+    }
+
     /// Interrupts the call that a thread is inside of, and no later one; false if that could not be done. May wait like
     /// [`Application::stack`].
     fn interrupt(&self, identity: u64, is_current: &dyn Fn() -> bool) -> bool {

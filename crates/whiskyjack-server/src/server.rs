@@ -118,7 +118,8 @@ impl Server {
             let asker = move || asker.live(&pool, &*application);
             handles.push((None, Builder::new().name("asker".into()).spawn(asker)?));
             let pool = Arc::clone(&self.pool);
-            let witness = move || teller.live(&pool);
+            let application = Arc::clone(&self.application);
+            let witness = move || teller.live(&pool, &*application);
             handles.push((None, Builder::new().name("witness".into()).spawn(witness)?));
         }
         let pool = Arc::clone(&self.pool);

@@ -162,7 +162,7 @@ struct Pending {
 }
 
 impl Teller {
-    pub(crate) fn live(self, pool: &Pool) {
+    pub(crate) fn live(self, pool: &Pool, application: &dyn Application) {
         let mut pending: VecDeque<Pending> = VecDeque::new();
         let mut serial = 0;
         loop {
@@ -193,12 +193,12 @@ impl Teller {
                 Err(RecvTimeoutError::Timeout) => {
                     if let Some(pending) = pending.iter_mut().find(|one| one.until.is_some()) {
                         pending.until = None;
-                        tell_without(pool, &pending.late);
+                        tell_without(pool, application, &pending.late);
                     }
                 }
                 Ok(Event::Over) | Err(RecvTimeoutError::Disconnected) => {
                     for pending in pending.iter().filter(|pending| pending.until.is_some()) {
-                        tell_without(pool, &pending.late);
+                        tell_without(pool, application, &pending.late);
                     }
                     return;
                 }
@@ -270,19 +270,24 @@ fn tell(pending: &Pending, testimony: Option<&Testimony>) {
 }
 
 /// The application did not say in time what the thread is doing, so its interpreter is held.
-fn tell_without(pool: &Pool, late: &Late) {
+fn tell_without(pool: &Pool, application: &dyn Application, late: &Late) {
     let mut line = headline(late);
     let thread = &pool.members[late.member];
-    let _ = write!(
-        line,
-        "; there is no stack, because the interpreter is held (by C code that does not let go of it, as a rule)"
-    );
+    line.push_str("; the interpreter is held (by C code that does not let go of it, as a rule)");
     let calls = |member: &&crate::pool::Member| matches!(member.inside(), Inside::Call(_));
     if pool.members.iter().filter(calls).count() == 1 {
         line.push_str(": by this thread, as no other is inside the application");
     }
     if let Some(doing) = thread.watched.get().and_then(|watched| watched.describe()) {
         let _ = write!(line, "; its thread {} {doing}", thread_name(late.member));
+    }
+    let stack = thread.identity.get().and_then(|&identity| application.glimpse(identity));
+    // It may have come back meanwhile, and be inside another call.
+    match stack.filter(|_| thread.call.is_under_way(late.number)) {
+        Some(stack) => {
+            let _ = write!(line, ", inside what is called at\n{stack}");
+        }
+        None => line.push_str("; its stack cannot be seen"),
     }
     log::warn!("{line}");
 }

@@ -11,6 +11,7 @@ use crate::environ::{Constants, HeaderMap, Shown, Template, Unfit};
 use crate::error;
 use crate::file_wrapper::FileWrapper;
 use crate::forwarded::Untrusted;
+use crate::glimpse::Glimpse;
 use crate::lease::{Draft, Lease};
 use crate::raw;
 use crate::report::{Report, ToLog, request_line};
@@ -53,6 +54,7 @@ pub struct Gateway {
     application: Py<PyAny>,
     constants: Constants,
     report: Box<dyn Report>,
+    glimpse: Option<Glimpse>,
     /// tells whose template a connection has
     number: u64,
 }
@@ -90,12 +92,18 @@ impl Gateway {
         };
         let constants = Constants::new(py, shown)?;
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        Ok(Gateway { application, constants, report: Box::new(ToLog), number })
+        Ok(Gateway { application, constants, report: Box::new(ToLog), glimpse: None, number })
     }
 
     /// The same with the application's faults reported there rather than in the log.
     pub fn reporting(self, report: Box<dyn Report>) -> Gateway {
         Gateway { report, ..self }
+    }
+
+    /// The same with a way to see what a thread is doing also while C code holds the interpreter, where the system has one. It takes the
+    /// signal SIGRTMAX and belongs to the whole process, so it is for a process that is the server's own. Errors: what Python raises.
+    pub fn glimpsing(self, py: Python<'_>) -> PyResult<Gateway> {
+        Ok(Gateway { glimpse: Glimpse::new(py)?, ..self })
     }
 
     /// The same with environs that begin with what `below` has, where the server sets nothing of its own, and take what `above` has, at the
@@ -260,6 +268,10 @@ impl Application for Gateway {
             log::error!("cannot see what a thread is doing: {error}");
             None
         })
+    }
+
+    fn glimpse(&self, identity: u64) -> Option<String> {
+        self.glimpse.as_ref()?.stack(identity)
     }
 
     fn interrupt(&self, identity: u64, is_current: &dyn Fn() -> bool) -> bool {

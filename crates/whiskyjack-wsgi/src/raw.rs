@@ -94,6 +94,12 @@ pub(crate) fn take_back(_: Python<'_>, thread: u64) {
     unsafe { ffi::PyThreadState_SetAsyncExc(thread as c_long, ptr::null_mut()) };
 }
 
+/// Sends a signal to the thread with this number of Python's, which must be a thread that has not ended; false if that fails.
+pub(crate) fn signal_thread(thread: u64, signal: i32) -> bool {
+    // SAFETY: Python's number of a thread is its pthread_t (thread_pthread.h), and the caller sees to it that the thread lives.
+    unsafe { libc::pthread_kill(thread as libc::pthread_t, signal) == 0 }
+}
+
 /// Runs something that may wait, detached from Python.
 pub(crate) fn detached(py: Python<'_>, wait: &mut dyn FnMut()) {
     struct Carried<'a>(&'a mut dyn FnMut());

@@ -78,6 +78,14 @@ pub(crate) fn take(py: Python<'_>, life: &mut dyn FnMut()) {
     life();
 }
 
+/// Sends a signal to the thread with this number, and says how many frames are not the application's; `None` if it is no thread of the server's.
+pub(crate) fn signal(number: u64, signal: i32) -> Option<usize> {
+    let seats = seats();
+    let seat = seats.get(&number)?;
+    // It can't leave, and its number can't become another's, while the seats are locked.
+    raw::signal_thread(number, signal).then_some(seat.below)
+}
+
 /// Runs the application's code, in which the thread may be interrupted. Says whether it was.
 pub(crate) fn open<R>(py: Python<'_>, code: impl FnOnce() -> R) -> (R, bool) {
     /// Closes the seat also where the code unwinds.

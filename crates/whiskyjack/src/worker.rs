@@ -205,6 +205,11 @@ fn run(py: Python<'_>, settings: &Settings, loaded: Loaded, served: Served) -> R
     };
     let siblings = duty.as_ref().is_some_and(|duty| duty.siblings);
     let gateway = Gateway::new(py, application, gateway_options(settings, siblings));
+    let is_watched = settings.timeout.0.is_some() || settings.slow_log.0.is_some();
+    let gateway = gateway.and_then(|gateway| match is_watched {
+        true => gateway.glimpsing(py),
+        false => Ok(gateway),
+    });
     let gateway = gateway.map_err(|error| Error::python(py, &error))?;
 
     let urls = bound.sockets.iter().map(sockets::url).collect();
