@@ -177,3 +177,4 @@ def test_the_package_imports_nothing_but_the_standard_library() -> None:
             # integrations may import what they integrate, inside a function
             if found := re.match(r"(?:import|from) ([a-z_0-9]+)", line):
                 assert found[1] in allowed, f"{path}: {line}"
+            assert not re.match(r"\s*(?:import|from) whiskyjack\.contrib", line), f"{path}: {line}"

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Self
@@ -52,9 +52,9 @@ class Terminal:
     def text(self) -> str:
         return self.output.text()
 
-    def wait_for(self, pattern: str) -> str:
+    def wait_for(self, pattern: str, deadline: float = DEADLINE) -> str:
         """The first group, or all, of what stands there sooner or later."""
-        found = self.output.wait_for(pattern)
+        found = self.output.wait_for(pattern, deadline)
         return found[1] if found.re.groups else found[0]
 
     def interrupt(self) -> int:
@@ -133,15 +133,23 @@ class Poller:
 
 
 def save_and_see(path: Path, text: str, poller: Poller, status: int, seen: str) -> str:
-    """Saves a file until its effect is there, and returns the body of that answer.
+    """Saves a file until its effect is there, and returns the body of that answer."""
+    return _save_until(path, text, lambda patience: poller.wait_for(status, seen, patience))
 
-    A reloader that looks at files has to have looked once: what is saved between the import and that is never seen.
-    """
-    for _ in range(10):
+
+def save_and_read(path: Path, text: str, terminal: Terminal, pattern: str) -> str:
+    """Saves a file until its effect stands in the terminal."""
+    return _save_until(path, text, lambda patience: terminal.wait_for(pattern, patience))
+
+
+def _save_until(path: Path, text: str, wait: Callable[[float], str]) -> str:
+    # A reloader that looks at files has to have looked once: what is saved between the import and that is never seen.
+    for _ in range(9):
         save(path, text)
-        with contextlib.suppress(TimeoutError):
-            return poller.wait_for(status, seen, 6)
-    raise AssertionError(f"{path} was saved, and nobody answered {status} with {seen!r}: {poller.answers[-3:]}")
+        with contextlib.suppress(TimeoutError, AssertionError):
+            return wait(6)
+    save(path, text)
+    return wait(6)
 
 
 def save(path: Path, text: str) -> None:

@@ -1,0 +1,1 @@
+"""For INSTALLED_APPS: `runserver` on Whiskyjack's engine, and `serve` for production. See `docs/django.md`."""

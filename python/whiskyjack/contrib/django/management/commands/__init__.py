@@ -1,0 +1,1 @@
+"""`runserver` and `serve`."""
