@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -164,7 +163,6 @@ def test_the_application_alone_decides(project: Path) -> None:
         assert not is_ours(port_in(terminal))
 
 
-@pytest.mark.skipif(not socket.has_ipv6, reason="there is no IPv6")
 def test_an_address_of_ipv6_is_taken(project: Path) -> None:
     with in_terminal([*MANAGE, "runserver", "-6", "0"], project) as terminal:
         port = terminal.wait_for(r"Starting development server at http://\[::1\]:(\d+)/")
