@@ -220,6 +220,12 @@ def test_the_defaults_of_waitress_are_kept(tmp_path: Path) -> None:
     assert values == {"app": "shop:make()", "bind": ["0.0.0.0:8080"], "threads": 4}
 
 
+def test_who_loads_before_the_fork_does_so_here(tmp_path: Path) -> None:
+    assert migrated("gunicorn --preload shop:app", tmp_path)["values"]["preload"] is True
+    assert migrated("uwsgi -p 4 --http :80 --module shop", tmp_path)["values"]["preload"] is True
+    assert "preload" not in migrated("uwsgi -p 4 --lazy-apps --http :80 --module shop", tmp_path)["values"]
+
+
 def test_what_this_version_has_no_setting_for_says_so(tmp_path: Path) -> None:
     told = migrated("gunicorn --ssl-version 5 --unheard-of shop:app", tmp_path)
     assert told["lacks"]["--unheard-of"] == "no such setting of gunicorn is known"

@@ -51,6 +51,30 @@ def run(
     )
 
 
+def children_of(pid: int) -> list[int]:
+    """The processes that this one has forked, the oldest first; none where it is gone."""
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+    return [int(child) for child in children.split() if is_there(int(child))]
+
+
+def is_there(pid: int) -> bool:
+    """Whether the process has not ended, be it that nobody has waited for it yet."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def is_loader(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"whiskyjack: loader")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 class Output:
     """What a stream of a process has said so far, read on a thread of its own."""
 
@@ -147,9 +171,14 @@ class Server:
 
     def workers(self) -> list[int]:
         """The process numbers of the workers that are there now, in the order of their birth."""
-        pid = self.process.pid
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-        return [int(child) for child in children.split()]
+        children = children_of(self.process.pid)
+        loaders = set(self.loaders())
+        forked = [children_of(child) if child in loaders else [child] for child in children]
+        return [worker for some in forked for worker in some]
+
+    def loaders(self) -> list[int]:
+        """The process numbers of those that have loaded the application for workers to be forked from."""
+        return [child for child in children_of(self.process.pid) if is_loader(child)]
 
     @property
     def worker(self) -> int:

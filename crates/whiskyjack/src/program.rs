@@ -10,7 +10,7 @@ use crate::remote;
 use crate::settings::{Setting, TABLE};
 use crate::sockets::Bind;
 use crate::sources::{self, Resolved, Sources};
-use crate::supervisor::{self, Outcome, Plan, upgrade};
+use crate::supervisor::{self, Outcome, Plan, loader, upgrade};
 use crate::values::{Shape, Workers};
 use crate::worker;
 use pyo3::prelude::*;
@@ -132,6 +132,10 @@ fn serve(py: Python<'_>, plan: Plan) -> i32 {
     match served {
         Ok(Outcome::Ended(code)) => code,
         Ok(Outcome::Worker(birth)) => worker::live(py, *birth),
+        Ok(Outcome::Loader(start)) => match loader::live(py, *start) {
+            loader::Outcome::Ended(code) => code,
+            loader::Outcome::Worker(birth) => worker::live(py, *birth),
+        },
         Err(error) => fail(&error, error.code()),
     }
 }

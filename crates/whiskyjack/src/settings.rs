@@ -232,6 +232,10 @@ settings! {
     /// Requests that one connection may carry; 0 is any number.
     requests_per_connection: Whole<0, { usize::MAX }> = "0", "requests-per-connection", "COUNT", Concurrency;
 
+    /// Load the application once, in a process from which the workers are forked, so that they share its memory. What it opens while
+    /// it is imported (connections to a database) is shared as well; a thread that it starts is in no worker.
+    preload: bool = "false", "preload", "BOOL", Workers;
+
     /// A new worker is asked for this path, and serves once it is answered with a status below 400.
     ready_path: Option<UrlPath> = "", "ready-path", "PATH", Workers;
 

@@ -69,7 +69,8 @@ impl Error {
         }
     }
 
-    fn is_interruption(&self) -> bool {
+    /// Whether somebody wanted it so.
+    pub fn is_interruption(&self) -> bool {
         self.code() == signals::INTERRUPTED
     }
 
@@ -163,17 +164,22 @@ pub struct Birth {
     pub settings: Settings,
     /// where it listens, with the others
     pub sockets: Vec<Socket>,
+    /// the application, where it was loaded before the fork
+    pub loaded: Option<Loaded>,
     /// how it belongs to the supervisor
     pub duty: Duty,
 }
 
 /// A worker's whole life; returns its exit code.
 pub fn live(py: Python<'_>, birth: Birth) -> i32 {
-    let Birth { settings, sockets, duty } = birth;
+    let Birth { settings, sockets, loaded, duty } = birth;
     let channel = duty.channel();
     let lived = || {
         let log = open_access_log(&settings)?;
-        let loaded = load(py, &settings)?;
+        let loaded = match loaded {
+            Some(loaded) => loaded,
+            None => load(py, &settings)?,
+        };
         let bound = Bound { sockets, ..Bound::default() };
         run(py, &settings, loaded, Served { bound, log, duty: Some(duty) })
     };

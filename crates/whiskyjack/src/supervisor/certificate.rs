@@ -1,7 +1,7 @@
 //! What is known of a worker that died: one record, for people as a line and for programs as JSON. Knows no process, only what was found out.
 
 use crate::board::InFlight;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use signal_hook::low_level::signal_name;
 use std::fmt;
@@ -29,7 +29,7 @@ pub struct Certificate {
 }
 
 /// How a process ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Cause {
     /// by itself, with this code

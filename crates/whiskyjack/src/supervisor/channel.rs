@@ -12,6 +12,11 @@ use std::os::unix::net::UnixStream;
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub enum Report {
+    /// a loader has forked it
+    Born {
+        /// its process
+        pid: i32,
+    },
     /// it serves
     Ready {
         /// `module:attribute`

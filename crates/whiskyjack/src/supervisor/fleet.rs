@@ -163,6 +163,11 @@ impl Fleet {
         self.reload.is_some()
     }
 
+    /// The generation that all should be of.
+    pub fn newest(&self) -> u64 {
+        self.generation
+    }
+
     /// The generation of a worker.
     pub fn generation(&self, number: usize) -> Option<u64> {
         self.members.get(&number).map(|member| member.generation)

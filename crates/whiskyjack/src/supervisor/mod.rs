@@ -7,10 +7,14 @@ pub mod channel;
 pub mod control;
 pub mod duty;
 pub mod fleet;
+pub mod loader;
+mod nursery;
 mod operator;
+pub mod order;
 pub mod pidfile;
 pub mod process;
 mod standing;
+mod traces;
 pub mod upgrade;
 pub mod wakeup;
 
@@ -20,7 +24,9 @@ use self::channel::{Channel, Report};
 use self::control::Control;
 use self::duty::Duty;
 use self::fleet::{Act, Fleet, Rules};
+use self::nursery::Nursery;
 use self::process::Process;
+use self::traces::Traces;
 use self::upgrade::{Heir, Inheritance};
 use self::wakeup::{Forked, Wakeup};
 use crate::access_log::AccessLog;
@@ -38,13 +44,11 @@ use crate::values::{Permissions, Workers, absolute};
 use crate::worker::{self, Birth, Error};
 use pyo3::prelude::*;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Signal, WaitOptions, WaitStatus, wait};
+use rustix::process::{Signal, WaitOptions, wait};
 use socket2::Socket;
-use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::path::PathBuf;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -55,6 +59,8 @@ pub enum Outcome {
     Ended(i32),
     /// a worker, whose life begins
     Worker(Box<Birth>),
+    /// a loader, whose life begins
+    Loader(Box<loader::Start>),
 }
 
 /// What the supervisor goes by.
@@ -85,46 +91,10 @@ pub fn serve(py: Python<'_>, plan: Plan) -> Result<Outcome, Error> {
     let supervised = Supervisor::new(py, plan, wakeup, inheritance, &traces);
     let supervised = supervised.map(|supervisor| Supervisor { notifier, ..supervisor });
     let supervised = supervised.and_then(Supervisor::run);
-    if !matches!(supervised, Ok(Outcome::Worker(_))) {
+    if matches!(supervised, Err(_) | Ok(Outcome::Ended(_))) {
         traces.remove();
     }
     supervised
-}
-
-/// What the supervisor has made in the file system, while it is its to remove: until all serve that is its predecessor's, and from then on
-/// its heir's.
-#[derive(Clone, Debug, Default)]
-struct Traces(Rc<RefCell<Made>>);
-
-#[derive(Debug, Default)]
-struct Made {
-    files: Vec<SocketFiles>,
-    pid: Option<PathBuf>,
-}
-
-impl Traces {
-    fn add(&self, files: &SocketFiles) {
-        self.0.borrow_mut().files.push(files.clone());
-    }
-
-    fn add_pid(&self, path: PathBuf) {
-        self.0.borrow_mut().pid = Some(path);
-    }
-
-    /// They are another's.
-    fn leave(&self) {
-        self.0.take();
-    }
-
-    fn remove(&self) {
-        let made = self.0.take();
-        for files in made.files {
-            files.remove();
-        }
-        if let Some(path) = made.pid {
-            pidfile::remove(&path);
-        }
-    }
 }
 
 struct Supervisor<'py> {
@@ -147,8 +117,10 @@ struct Supervisor<'py> {
     cgroup: Cgroup,
     fleet: Fleet,
     processes: BTreeMap<usize, Process>,
+    nursery: Nursery,
     deaths: VecDeque<Certificate>,
     ending: Ending,
+    exit_code: i32,
     /// why the first start failed
     failed: Option<String>,
     next_look: Instant,
@@ -241,8 +213,10 @@ impl<'py> Supervisor<'py> {
             cgroup: Cgroup::find(),
             fleet,
             processes: BTreeMap::new(),
+            nursery: Nursery::default(),
             deaths: VecDeque::new(),
             ending: Ending::NotYet,
+            exit_code: 0,
             failed: None,
             next_look: Instant::now(),
             touched: BTreeMap::new(),
@@ -253,12 +227,16 @@ impl<'py> Supervisor<'py> {
     }
 
     fn run(mut self) -> Result<Outcome, Error> {
-        let mut exit_code = 0;
         loop {
+            if let Some(generation) = self.nursery.bereft()
+                && let Some(outcome) = self.reload_killed(generation)
+            {
+                return Ok(outcome);
+            }
             for act in self.fleet.step(Instant::now()) {
                 match act {
                     Act::Spawn { number, generation } => match self.spawn(number, generation) {
-                        Ok(Spawned::Worker(birth)) => return Ok(Outcome::Worker(birth)),
+                        Ok(Spawned::There(outcome)) => return Ok(outcome),
                         Ok(Spawned::Here) => {}
                         Err(error) => self.not_spawned(number, &error),
                     },
@@ -266,11 +244,12 @@ impl<'py> Supervisor<'py> {
                     Act::Kill { number, why } => self.kill(number, why),
                     Act::Up => self.up(),
                     Act::Reloaded(result) => self.reloaded(&result),
+                    Act::Gone if !self.nursery.is_empty() => self.nursery.dismiss(Instant::now()),
                     Act::Gone => {
                         return match (self.failed, self.serves) {
                             (Some(why), _) => Err(Error::Boot(why)),
                             (None, None) => Err(Error::Interrupted),
-                            (None, Some(_)) => Ok(Outcome::Ended(exit_code)),
+                            (None, Some(_)) => Ok(Outcome::Ended(self.exit_code)),
                         };
                     }
                 }
@@ -281,11 +260,12 @@ impl<'py> Supervisor<'py> {
                 self.signalled(signal);
             }
             self.listen();
+            self.attend_loaders();
             self.attend();
-            exit_code = exit_code.max(self.reap());
+            self.reap();
             self.look();
             if self.ending == Ending::Cut {
-                exit_code = signals::INTERRUPTED;
+                self.exit_code = signals::INTERRUPTED;
             }
         }
     }
@@ -299,12 +279,14 @@ impl<'py> Supervisor<'py> {
         };
         let kills = self.processes.values_mut().filter_map(|process| process.kill_if_due(now));
         let beat = self.notifier.beat(now);
+        let kills = kills.chain(self.nursery.kill_if_due(now));
         let due = kills.chain(ending).chain(beat).chain(self.fleet.next_look(now)).min();
         let due = due.map_or(self.next_look, |due| due.min(self.next_look));
         let timeout = Timespec::try_from(due.saturating_duration_since(now)).ok();
         let mut fds: Vec<PollFd<'_>> = vec![PollFd::new(&self.wakeup, PollFlags::IN)];
         let channels = self.processes.values().filter(|process| !process.channel.is_ended());
         fds.extend(channels.map(|process| PollFd::new(&process.channel, PollFlags::IN)));
+        fds.extend(self.nursery.sources());
         fds.extend(self.heir.iter().map(|heir| PollFd::new(heir, PollFlags::IN)));
         if let Some(control) = &self.control {
             fds.push(PollFd::new(control.listener(), PollFlags::IN));
@@ -315,29 +297,31 @@ impl<'py> Supervisor<'py> {
     }
 
     fn spawn(&mut self, number: usize, generation: u64) -> Result<Spawned, Error> {
+        if self.settings.preload {
+            return self.spawn_by_loader(number, generation);
+        }
         let system = |error| Error::System("cannot fork a worker", error);
         let slot = self.board.slot(number);
         slot.clear();
         let (channel, theirs) = Channel::pair().map_err(system)?;
-        match wakeup::fork(self.py).map_err(|error| Error::python(self.py, &error))? {
+        match self.wakeup.fork(self.py).map_err(|error| Error::python(self.py, &error))? {
             Forked::Parent(pid) => {
                 log::debug!("worker {number} (pid {pid}) boots, generation {generation}");
                 let kills = self.cgroup.memory_kills();
                 self.processes.insert(number, Process::new(number, pid, channel, slot, kills));
                 Ok(Spawned::Here)
             }
+            // The others' channels are the supervisor's, and go with it: with an end in here, they would not end with it.
             Forked::Child => {
-                // The others' channels are the supervisor's: with an end in here, they would not end with it.
-                self.processes.clear();
-                (self.heir, self.control, self.inheritance) = (None, None, None);
                 let part = format!("worker {number}");
                 title::show(&title::of(&part, &title::name(&self.settings)));
                 let siblings = self.fleet.wanted() > 1;
-                Ok(Spawned::Worker(Box::new(Birth {
+                Ok(Spawned::There(Outcome::Worker(Box::new(Birth {
                     settings: self.settings.clone(),
                     sockets: std::mem::take(&mut self.sockets),
+                    loaded: None,
                     duty: Duty { slot, channel: Arc::new(theirs), siblings },
-                })))
+                }))))
             }
         }
     }
@@ -355,7 +339,8 @@ impl<'py> Supervisor<'py> {
         }
     }
 
-    fn kill(&mut self, number: usize, why: &str) {
+    fn kill(&mut self, number: usize, why: &'static str) {
+        self.nursery.give_up(number, why, Instant::now());
         if let Some(process) = self.processes.get_mut(&number) {
             if !self.fleet.is_ending() {
                 log::warn!("worker {number} (pid {}) is ended: {why}", process.pid);
@@ -428,6 +413,7 @@ impl<'py> Supervisor<'py> {
                 self.fleet.ready(number, now);
             }
             Report::Failed { why } => process.failure = Some(why),
+            Report::Born { .. } => {}
             Report::Draining => {
                 if !process.asked {
                     log::info!("worker {number} (pid {}) was told to end", process.pid);
@@ -447,34 +433,44 @@ impl<'py> Supervisor<'py> {
         }
     }
 
-    /// Takes note of every process that has ended. Returns the exit code that this asks for.
-    fn reap(&mut self) -> i32 {
-        let mut exit_code = 0;
+    /// Takes note of every process that has ended.
+    fn reap(&mut self) {
         while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
-            let pid = pid.as_raw_nonzero().get();
-            let number = self
-                .processes
-                .values()
-                .find(|process| process.pid == pid)
-                .map(|found| found.number);
+            let (pid, cause) = (pid.as_raw_nonzero().get(), process::cause(status));
             // As process 1 of a container we are everybody's heir.
-            let Some(number) = number else { continue };
-            exit_code = exit_code.max(self.died(number, status));
+            if !self.loader_died(pid, cause)
+                && let Some(number) = self.number_of(pid)
+            {
+                self.died(number, cause);
+            }
         }
-        exit_code
+        while let Some(number) = self.vanished() {
+            self.died(number, Cause::Unknown);
+        }
     }
 
-    fn died(&mut self, number: usize, status: WaitStatus) -> i32 {
+    /// Which worker the process is, where it is one.
+    fn number_of(&mut self, pid: i32) -> Option<usize> {
+        let number = |processes: &BTreeMap<usize, Process>| {
+            processes.values().find(|process| process.pid == pid).map(|found| found.number)
+        };
+        number(&self.processes).or_else(|| {
+            // It may have said that it was born, and not been heard.
+            self.attend_births();
+            number(&self.processes)
+        })
+    }
+
+    fn died(&mut self, number: usize, cause: Cause) {
         let reports = self.processes.get_mut(&number).map(|process| process.channel.take());
         for report in reports.into_iter().flatten() {
             self.reported(number, report);
         }
-        let Some(process) = self.processes.remove(&number) else { return 0 };
-        let cause = process::cause(status);
+        let Some(process) = self.processes.remove(&number) else { return };
         let certificate = process.certify(cause, self.cgroup.memory_kills(), Instant::now());
         process.slot.stand(Standing::Vacant);
         let is_clean = process.asked && (cause == Cause::Exit(0) || !process.ready);
-        let exit_code = i32::from(self.fleet.is_ending() && !is_clean);
+        self.exit_code = self.exit_code.max(i32::from(self.fleet.is_ending() && !is_clean));
         // The failure of a first start, or of a reload's trial, is told where that is.
         if is_clean || self.fleet.is_starting() || self.fleet.is_trial(number) {
             log::debug!("{certificate}");
@@ -493,13 +489,18 @@ impl<'py> Supervisor<'py> {
             }
         }
         self.lost(number, &why);
-        exit_code
     }
 
     fn lost(&mut self, number: usize, why: &str) {
         if self.fleet.is_starting() && !self.fleet.is_ending() {
             self.failed = Some(why.to_owned());
             self.end(Ending::Graceful(None));
+        }
+        if self.fleet.is_trial(number)
+            && let Some(generation) = self.fleet.generation(number)
+        {
+            // The next trial is of what there is on the disk by then.
+            self.nursery.reject(generation);
         }
         for act in self.fleet.gone(number, why, Instant::now()) {
             if let Act::Reloaded(result) = act {
@@ -566,8 +567,8 @@ impl<'py> Supervisor<'py> {
 enum Spawned {
     /// this is the supervisor still
     Here,
-    /// this is the worker
-    Worker(Box<Birth>),
+    /// this is what was forked
+    There(Outcome),
 }
 
 fn workers(settings: &Settings) -> usize {

@@ -100,9 +100,11 @@ impl Supervisor<'_> {
     }
 
     fn order(&self, order: Order) {
-        for process in self.processes.values() {
-            if let Err(error) = channel::send(process.channel.stream(), &order) {
-                log::debug!("cannot tell worker {} to {order:?}: {error}", process.number);
+        let born =
+            self.processes.values().map(|process| (process.number, process.channel.stream()));
+        for (number, channel) in born.chain(self.nursery.channels()) {
+            if let Err(error) = channel::send(channel, &order) {
+                log::debug!("cannot tell worker {number} to {order:?}: {error}");
             }
         }
     }
@@ -263,6 +265,7 @@ impl Supervisor<'_> {
             "wanted": self.fleet.wanted(),
             "reloading": self.fleet.is_reloading(),
             "ending": self.fleet.is_ending(),
+            "loaders": self.nursery.status(),
             "workers": self.processes.values().map(worker).collect::<Vec<_>>(),
             "deaths": deaths.collect::<Vec<_>>(),
         })

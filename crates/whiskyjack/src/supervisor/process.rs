@@ -3,7 +3,7 @@
 use super::certificate::{Cause, Certificate};
 use super::channel::{Channel, Report};
 use crate::board::{Slot, Standing};
-use rustix::process::{Pid, Signal, WaitStatus, kill_process};
+use rustix::process::{Pid, Signal, WaitStatus, kill_process, test_kill_process};
 use std::fs;
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,8 @@ pub struct Process {
     pub number: usize,
     /// its process
     pub pid: i32,
+    /// the loader that forked it, where the supervisor did not
+    pub loader: Option<i32>,
     /// where it tells
     pub channel: Channel<Report>,
     /// what it is doing
@@ -37,7 +39,7 @@ pub struct Process {
 }
 
 /// How long a process that was told to end at once may take.
-const LAST_WORDS: Duration = Duration::from_secs(2);
+pub const LAST_WORDS: Duration = Duration::from_secs(2);
 
 impl Process {
     /// A process that was just forked.
@@ -51,6 +53,7 @@ impl Process {
         Process {
             number,
             pid,
+            loader: None,
             channel,
             slot,
             born: Instant::now(),
@@ -64,12 +67,23 @@ impl Process {
         }
     }
 
+    /// The same, where it was a loader that forked it.
+    pub fn forked_by(self, loader: i32) -> Process {
+        Process { loader: Some(loader), ..self }
+    }
+
     /// Sends it a signal. One that is gone and not yet reaped takes it without harm.
     pub fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(self.pid);
         if let Some(Err(error)) = pid.map(|pid| kill_process(pid, signal)) {
             log::debug!("cannot signal worker {} (pid {}): {error}", self.number, self.pid);
         }
+    }
+
+    /// Whether there is such a process, if only one that nobody has waited for yet.
+    pub fn is_there(&self) -> bool {
+        let asked = Pid::from_raw(self.pid).map(test_kill_process);
+        asked != Some(Err(rustix::io::Errno::SRCH))
     }
 
     /// Lets it finish what it has. One whose interpreter runs nothing could not.
