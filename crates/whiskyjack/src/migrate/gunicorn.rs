@@ -152,13 +152,15 @@ pub static ROWS: &[Row] = &[
         "paste",
         "--paste --paster",
         Missing(
-            "PasteDeploy files are not read; serve a module whose application is paste.deploy.loadapp(\"config:/path/to/file.ini\")",
+            "it is no setting; its application is served as whiskyjack.contrib.paste:load_app(\"/path/to/file.ini\")",
         ),
     ),
     Row::value(
         "raw_paste_global_conf",
         "--paste-global",
-        Missing("PasteDeploy files are not read; give global_conf to loadapp"),
+        Missing(
+            "load_app() takes what the file says; call paste.deploy.loadapp() with global_conf in a module",
+        ),
     ),
     Row::value("on_starting", "", Missing(SUPERVISOR)),
     Row::value("on_reload", "", Missing(SUPERVISOR)),

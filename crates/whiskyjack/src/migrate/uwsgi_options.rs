@@ -77,7 +77,7 @@ pub static ROWS: &[Row] = &[
         "paste",
         "--paste --ini-paste --ini-paste-logged",
         Missing(
-            "PasteDeploy files are not read; serve a module whose application is paste.deploy.loadapp(\"config:/path/to/file.ini\")",
+            "it is no setting; its application is served as whiskyjack.contrib.paste:load_app(\"/path/to/file.ini\")",
         ),
     ),
     Row::value(
