@@ -86,7 +86,7 @@ def test_the_application_is_loaded_once_for_all_workers(preloaded: Preloaded, sh
 
 HEAP = """
 import gc
-catalogue = [{"number": number, "name": f"thing {number}"} for number in range(150_000)]
+catalogue = [[number] for number in range(300_000)]
 application = app
 def app(environ, start_response):
     gc.collect()
@@ -107,7 +107,7 @@ def test_workers_share_the_memory_of_what_was_loaded(serve: Serve, shop: Shop) -
         server = serve("shop:app", "-w", "2", *flags, cwd=shop.directory)
         answered: set[int] = set()
         while answered < set(server.workers()):
-            # A collection looks at every object that it may free, and would write to it.
+            # A collection looks at every list that it may free, and would write to it.
             answered.add(int(answer(server).split()[0]))
         took[flags] = max(private(pid) for pid in server.workers())
     assert took[("--preload",)] * 3 < took[()], took
@@ -343,7 +343,7 @@ THREADS = """
 import threading
 nobody = threading.Event()
 threading.Thread(target=nobody.wait, name="sampler", daemon=True).start()
-threading.Thread(target=nobody.wait, name="flusher", daemon=True).start()
+threading.Thread(target=nobody.wait, name="flusher").start()
 """
 
 
@@ -353,9 +353,11 @@ def test_threads_that_are_started_on_import_are_named(preloaded: Preloaded, shop
     server.wait_for_log(r"WARN the application has started threads while it was loaded \(sampler, flusher\)")
     assert answer(server).endswith(" x")
     shop.write()
-    quiet = server.log().count("has started threads")
     assert shop.reload() == (0, "")
-    assert server.log().count("has started threads") == quiet == 1
+    assert server.log().count("has started threads") == 1
+    # One of them keeps a program from ending. It does not keep a loader.
+    while len(server.loaders()) > 1:
+        pass
 
 
 HOOKS = """

@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Serve
+from tests.support.cgroup import memory_limited
 from tests.support.load import Load
 from tests.support.process import on_linux
-from tests.support.server import Server, run
+from tests.support.server import COMMAND, Server, run
 from tests.support.wire import Conversation, conversation, get, send
 
 pytestmark = on_linux
@@ -110,6 +111,29 @@ def test_killed_workers_fail_only_what_they_had_in_hand(serve: Serve) -> None:
     assert len(load.faults) <= kills * 6, load.faults
 
 
+@pytest.mark.parametrize("flags", [(), ("--preload",)])
+def test_a_worker_that_is_killed_for_want_of_memory_has_it_in_its_certificate(
+    serve: Serve, flags: tuple[str, ...]
+) -> None:
+    with memory_limited(240 << 20) as limited:
+        server = serve("fleet:app", *flags, command=[*limited, *COMMAND])
+        pid = answered_by(server)
+        # Each takes 64 MiB and keeps them.
+        with contextlib.suppress(AssertionError, ConnectionResetError):
+            for _ in range(8):
+                send(server.port, get("/grow?1"))
+        line = server.wait_for_log(rf"ERROR worker 0 \(pid {pid}\) was killed by SIGKILL.*")[0]
+        assert "was killed by SIGKILL, for want of memory in its control group at the age of" in line, line
+        assert "GET /grow (" in line, line
+        server.wait_for_log(SERVES)
+        second = answered_by(server)
+        os.kill(second, signal.SIGKILL)
+        line = server.wait_for_log(rf"ERROR worker \d \(pid {second}\) was killed by SIGKILL.*")[0]
+        assert "memory in its control group" not in line and "cannot be told" not in line, line
+        server.wait_for_log(rf"{SERVES}(?s:.*){SERVES}")
+        server.stop()
+
+
 def test_a_worker_that_is_told_to_end_is_replaced(serve: Serve) -> None:
     server = serve("fleet:app")
     pid = answered_by(server)
@@ -145,6 +169,48 @@ def test_workers_can_be_added_and_taken_away(serve: Serve) -> None:
         while load.total() < seen + 200:
             pass
     assert load.faults == []
+
+
+@pytest.mark.parametrize("flags", [(), ("--preload",)])
+def test_sigwinch_lets_all_workers_finish_and_keeps_the_sockets(
+    serve: Serve, tmp_path: Path, flags: tuple[str, ...]
+) -> None:
+    release = tmp_path / "release"
+    server = serve("fleet:app", "-w", "2", *flags, env={"FLEET_RELEASE": str(release)})
+    with conversation(server.port, get("/hang?1")) as opened:
+        server.stdout.wait_for("hanging")
+        server.signal(signal.SIGWINCH)
+        server.wait_for_log("INFO workers: 0, not 2$")
+        server.wait_for_log(r"(drains: there should be fewer workers(?s:.*)){2}")
+        release.touch()
+        assert opened.read_response().body.endswith(b" 1")
+        opened.expect_end()
+    while server.workers():
+        pass
+    # Who connects now waits in the queue until a worker is there again.
+    with conversation(server.port, get("/?2")) as waiting:
+        server.signal(signal.SIGTTIN)
+        assert waiting.read_response().body == f"{server.worker} 2".encode()
+    server.signal(signal.SIGHUP)
+    server.wait_for_log("INFO reloaded: 2 workers serve the new code")
+
+
+def test_at_a_terminal_sigwinch_is_only_a_window_that_changes(serve: Serve) -> None:
+    ours, terminal = os.openpty()
+    try:
+        at_it = ["sh", "-c", f'exec "$@" </dev/fd/{terminal}', "sh"]
+        server = serve("fleet:app", command=[*at_it, *COMMAND], pass_fds=[terminal])
+        before = server.workers()
+        server.signal(signal.SIGWINCH)
+        # Signals come in their order, and this one is answered.
+        server.signal(signal.SIGTTIN)
+        server.wait_for_log("INFO workers: 2, not 1$")
+        server.wait_for_log(SERVES)
+        assert server.workers()[:1] == before
+        server.stop()
+    finally:
+        os.close(ours)
+        os.close(terminal)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -14,10 +14,13 @@ TIMEOUT = 60
 
 
 class Load:
-    """Threads that ask `/?<number>` for as long as the context lasts. The application answers with `<pid> <number>`."""
+    """Threads that ask a server, or what listens at a port, `/?<number>` for as long as the context lasts.
 
-    def __init__(self, server: Server, kept: int = 3, short: int = 3, at_once: int = 25) -> None:
-        self._port = server.port
+    The application answers with `<pid> <number>`.
+    """
+
+    def __init__(self, server: Server | int, kept: int = 3, short: int = 3, at_once: int = 25) -> None:
+        self._port = server if isinstance(server, int) else server.port
         self._at_once = at_once
         self._over = threading.Event()
         # Guards what has been counted.

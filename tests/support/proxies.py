@@ -43,10 +43,10 @@ http {{
 """
 
 
-def documented(section: str) -> str:
-    """The configuration that stands in this section of the page: its one code block in the language of that name."""
+def documented(section: str, language: str | None = None) -> str:
+    """The configuration that stands in this section of the page: its one block in that language, or in its own."""
     (text,) = re.findall(rf"^## {section}\n(.*?)^## ", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
-    (block,) = re.findall(rf"^```{section.lower()}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    (block,) = re.findall(rf"^```{language or section.lower()}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
     assert isinstance(block, str)
     return block
 

@@ -469,7 +469,8 @@ impl<'py> Supervisor<'py> {
         let Some(process) = self.processes.remove(&number) else { return };
         let certificate = process.certify(cause, self.cgroup.memory_kills(), Instant::now());
         process.slot.stand(Standing::Vacant);
-        let is_clean = process.asked && (cause == Cause::Exit(0) || !process.ready);
+        let is_well = matches!(cause, Cause::Exit(0) | Cause::Unknown);
+        let is_clean = process.asked && (is_well || !process.ready);
         self.exit_code = self.exit_code.max(i32::from(self.fleet.is_ending() && !is_clean));
         // The failure of a first start, or of a reload's trial, is told where that is.
         if is_clean || self.fleet.is_starting() || self.fleet.is_trial(number) {

@@ -118,7 +118,8 @@ impl Process {
 
     /// Looks at its memory.
     pub fn examine(&mut self) {
-        self.rss = resident(self.pid).or(self.rss);
+        // One that has ended, and that nobody has waited for yet, has none.
+        self.rss = resident(self.pid).filter(|rss| *rss > 0).or(self.rss);
     }
 
     /// What is known of its death. `memory_kills` is what the kernel counts now.
