@@ -20,7 +20,7 @@ COMMAND = [sys.executable, "-m", "whiskyjack"]
 # A debug build on a busy machine takes its time; nothing that works comes near.
 DEADLINE = 30.0
 
-ADDRESS = re.compile(r"http://(?:127\.0\.0\.1|0\.0\.0\.0|\[::1?\]|localhost):(\d+)|unix:(/\S+)")
+ADDRESS = re.compile(r"https?://(?:127\.0\.0\.1|0\.0\.0\.0|\[::1?\]|localhost):(\d+)|unix:(/\S+)")
 
 
 def environment(changes: Mapping[str, str] | None = None) -> dict[str, str]:

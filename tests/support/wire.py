@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import socket
+import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -95,6 +96,12 @@ class Conversation:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+    def secure(self, context: ssl.SSLContext, session: ssl.SSLSession | None = None) -> ssl.SSLSocket:
+        """Makes a TLS handshake; from here on all bytes are encrypted."""
+        secured = context.wrap_socket(self._socket, server_hostname="localhost", session=session)
+        self._socket = secured
+        return secured
 
     @property
     def local_port(self) -> int:

@@ -193,12 +193,32 @@ const RETRY_AFTER: &[u8] = b"5";
 /// bytes of body it has.
 pub fn refusal(out: &mut Vec<u8>, status: u16, asked: Asked, defaults: Defaults<'_>) -> usize {
     let mut digits = itoa::Buffer::new();
-    let code = digits.format(status).as_bytes();
-    let text = reason(status).as_bytes();
+    let parts = [digits.format(status).as_bytes(), b" ", reason(status).as_bytes(), b"\n"];
+    whole(out, status, asked, defaults, &parts)
+}
+
+/// The same with words of its own.
+pub fn refusal_saying(
+    out: &mut Vec<u8>,
+    status: u16,
+    asked: Asked,
+    defaults: Defaults<'_>,
+    text: &str,
+) -> usize {
+    whole(out, status, asked, defaults, &[text.as_bytes()])
+}
+
+fn whole(
+    out: &mut Vec<u8>,
+    status: u16,
+    asked: Asked,
+    defaults: Defaults<'_>,
+    body: &[&[u8]],
+) -> usize {
     out.extend_from_slice(b"HTTP/1.1 ");
-    out.extend_from_slice(code);
+    out.extend_from_slice(itoa::Buffer::new().format(status).as_bytes());
     out.extend_from_slice(b" ");
-    out.extend_from_slice(text);
+    out.extend_from_slice(reason(status).as_bytes());
     out.extend_from_slice(b"\r\n");
     field(out, b"Date", defaults.date);
     if let Some(server) = defaults.server.filter(|server| grammar::is_value(server)) {
@@ -208,17 +228,16 @@ pub fn refusal(out: &mut Vec<u8>, status: u16, asked: Asked, defaults: Defaults<
     if status == 503 {
         field(out, b"Retry-After", RETRY_AFTER);
     }
-    let length = code.len() + 1 + text.len() + 1;
+    let length = body.iter().map(|part| part.len()).sum();
     content_length(out, length as u64);
     connection(out, asked.version, asked.persistent);
     out.extend_from_slice(b"\r\n");
     if asked.head_only {
         return 0;
     }
-    out.extend_from_slice(code);
-    out.extend_from_slice(b" ");
-    out.extend_from_slice(text);
-    out.extend_from_slice(b"\n");
+    for part in body {
+        out.extend_from_slice(part);
+    }
     length
 }
 

@@ -71,6 +71,7 @@ fn config() -> Config {
         queue_timeout: Some(Duration::from_secs(30)),
         relief: None,
         proxy: None,
+        tls: None,
         observer: None,
         board: None,
     }

@@ -313,7 +313,10 @@ impl Call {
             Stage::Asked if is_clear => {
                 let (page, bytes) = page(&under.head);
                 // A socket that has room for nothing belongs to a peer that reads nothing.
-                if transport.write(&[IoSlice::new(&page)]).is_ok_and(|sent| sent == page.len()) {
+                let is_sent = transport.write(&[IoSlice::new(&page)]);
+                if is_sent.is_ok_and(|sent| sent == page.len())
+                    && matches!(transport.flush(), Ok(true))
+                {
                     transport.end_writing();
                     (Expired::Answered, 504, bytes)
                 } else {

@@ -1,6 +1,7 @@
 //! What a server is told before it starts. Knows no flag and no default: the program's `settings` room names those.
 
 use crate::exchange::Address;
+use crate::tls::Tls;
 use crate::trust::Trust;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -65,6 +66,8 @@ pub struct Config {
     pub relief: Option<Arc<dyn Relief>>,
     /// the PROXY header that each connection has to begin with; `None` knows none
     pub proxy: Option<ProxyProtocol>,
+    /// what speaks TLS on every connection that a listener takes; `None` speaks plain HTTP
+    pub tls: Option<Tls>,
     /// told of every request that ended
     pub observer: Option<Arc<dyn Observer>>,
     /// told what is under way, and asked whose turn it is where several servers share their listeners

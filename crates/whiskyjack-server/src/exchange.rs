@@ -1,6 +1,7 @@
 //! The seam between the machine and what answers requests.
 //! HTTP/1.1 connections, HTTP/2 and HTTP/3 streams and the in-memory exchange of tests all stand behind it.
 
+use crate::tls::Security;
 use std::any::Any;
 use std::fmt;
 use std::io;
@@ -147,6 +148,11 @@ pub trait Exchange: Send {
 
     /// The connection's ends.
     fn origin(&self) -> &Origin;
+
+    /// How the connection is secured, where the server itself speaks TLS on it. The same for all its requests.
+    fn security(&self) -> Option<Security> {
+        None
+    }
 
     /// Whether and how much body there is.
     fn upload(&self) -> Upload;

@@ -23,6 +23,7 @@ mod simulation;
 mod slots;
 mod spool;
 mod sys;
+pub mod tls;
 mod transport;
 pub mod trust;
 mod witness;

@@ -178,7 +178,7 @@ impl Output {
     pub(crate) fn flush(&mut self, transport: &Transport) -> io::Result<bool> {
         loop {
             let sent = match self.queue.front() {
-                None => return Ok(true),
+                None => return transport.flush(),
                 Some(Piece::File { file, offset, left }) => {
                     transport.send_file(file.as_fd(), *offset, *left)
                 }

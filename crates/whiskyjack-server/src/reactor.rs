@@ -30,6 +30,8 @@ pub(crate) struct Reactor {
     head_timeout: Option<Duration>,
     /// the header that comes before it
     proxy: Option<ProxyProtocol>,
+    /// a handshake of TLS comes before it too
+    is_secured: bool,
     /// who tells whether the next connection of a shared queue is ours
     board: Option<Arc<dyn Board>>,
     /// Every connection's place, and the deadlines. Held for a few lines, never while waiting.
@@ -100,6 +102,7 @@ impl Reactor {
             per_address: config.connections_per_address,
             head_timeout: config.head_timeout,
             proxy: config.proxy.clone(),
+            is_secured: config.tls.is_some(),
             board: config.board.clone(),
             slots: Mutex::default(),
         })
@@ -218,6 +221,10 @@ impl Reactor {
                         continue;
                     }
                     let fd = transport.fd();
+                    let transport = match self.is_secured {
+                        true => transport.securable(),
+                        false => transport,
+                    };
                     let (connection, deadline) = match &self.proxy {
                         Some(proxy) => {
                             let until = proxy.timeout.map(|timeout| now + timeout);
@@ -226,7 +233,11 @@ impl Reactor {
                         }
                         None => {
                             let until = self.head_timeout.map(|timeout| now + timeout);
-                            (Connection::new(transport, origin, until), until)
+                            let connection = match self.is_secured {
+                                true => Connection::securing(transport, origin, until),
+                                false => Connection::new(transport, origin, until),
+                            };
+                            (connection, until)
                         }
                     };
                     if let Err(error) = self.watch(connection, fd, deadline, counted) {

@@ -227,6 +227,7 @@ fn config() -> Config {
         queue_timeout: second,
         relief: None,
         proxy: None,
+        tls: None,
         observer: None,
         board: None,
     }

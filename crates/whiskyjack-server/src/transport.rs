@@ -1,5 +1,6 @@
-//! The bytes under a connection: a TCP or Unix socket (and TLS over one, once it is there). Knows no HTTP.
+//! The bytes under a connection: a TCP or Unix socket, or TLS over one. Knows no HTTP.
 
+use crate::tls::{Security, Session, Tls};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::connect_unspec;
@@ -15,6 +16,7 @@ use std::time::{Duration, Instant};
 pub(crate) enum Transport {
     Tcp(Socket),
     Unix(Socket),
+    Tls(Box<Session>),
     /// What a simulation plays.
     #[cfg(test)]
     Scripted(crate::simulation::Wire),
@@ -39,17 +41,69 @@ pub(crate) enum Departure {
 }
 
 #[cfg(target_os = "linux")]
-const NO_SIGNAL: i32 = libc::MSG_NOSIGNAL;
+pub(crate) const NO_SIGNAL: i32 = libc::MSG_NOSIGNAL;
 // Elsewhere socket2 sets SO_NOSIGPIPE when it accepts.
 #[cfg(not(target_os = "linux"))]
-const NO_SIGNAL: i32 = 0;
+pub(crate) const NO_SIGNAL: i32 = 0;
 
 impl Transport {
     fn socket(&self) -> &Socket {
         match self {
             Transport::Tcp(socket) | Transport::Unix(socket) => socket,
+            Transport::Tls(session) => session.socket(),
             #[cfg(test)]
             Transport::Scripted(_) => panic!("a script has no socket"),
+        }
+    }
+
+    /// The same, with TLS over it once [`Transport::begin_tls`] is called.
+    pub(crate) fn securable(self) -> Transport {
+        match self {
+            Transport::Tcp(socket) => Transport::Tls(Box::new(Session::plain(socket, true))),
+            Transport::Unix(socket) => Transport::Tls(Box::new(Session::plain(socket, false))),
+            other => other,
+        }
+    }
+
+    /// From here on all bytes go through TLS, beginning with those that were read already. False where it is not securable.
+    pub(crate) fn begin_tls(&self, tls: &Tls, arrived: Vec<u8>) -> Result<bool, rustls::Error> {
+        match self {
+            Transport::Tls(session) => session.begin(tls, arrived).map(|()| true),
+            _ => Ok(false),
+        }
+    }
+
+    /// Whether TLS was begun.
+    pub(crate) fn is_tls(&self) -> bool {
+        matches!(self, Transport::Tls(session) if session.is_begun())
+    }
+
+    /// Goes on with the handshake of TLS; `None` once it is made.
+    pub(crate) fn handshake(&self) -> io::Result<Option<Interest>> {
+        match self {
+            Transport::Tls(session) => session.handshake(),
+            _ => Ok(None),
+        }
+    }
+
+    /// How it is secured, where it is.
+    pub(crate) fn security(&self) -> Option<Security> {
+        match self {
+            Transport::Tls(session) => session.security(),
+            _ => None,
+        }
+    }
+
+    /// Whether the end is known to stand behind what was read.
+    pub(crate) fn has_end_behind(&self) -> bool {
+        matches!(self, Transport::Tls(session) if session.is_ended())
+    }
+
+    /// Sends what was taken and has not gone to the socket; `true` once nothing is left.
+    pub(crate) fn flush(&self) -> io::Result<bool> {
+        match self {
+            Transport::Tls(session) => session.flush(),
+            _ => Ok(true),
         }
     }
 
@@ -63,6 +117,9 @@ impl Transport {
         if let Transport::Scripted(wire) = self {
             return wire.read(into);
         }
+        if let Transport::Tls(session) = self {
+            return session.read(into);
+        }
         retry(|| {
             let mut socket = self.socket();
             socket.read(into)
@@ -74,6 +131,9 @@ impl Transport {
         #[cfg(test)]
         if let Transport::Scripted(wire) = self {
             return wire.write(pieces);
+        }
+        if let Transport::Tls(session) = self {
+            return session.write(pieces);
         }
         retry(|| match pieces {
             [one] => self.socket().send_with_flags(one, NO_SIGNAL),
@@ -91,6 +151,9 @@ impl Transport {
     ) -> io::Result<usize> {
         #[cfg(test)]
         if let Transport::Scripted(_) = self {
+            return self.send_through_memory(file, offset, length);
+        }
+        if let Transport::Tls(_) = self {
             return self.send_through_memory(file, offset, length);
         }
         // The kernel moves at most 0x7ffff000 bytes a call.
@@ -112,7 +175,6 @@ impl Transport {
         self.send_through_memory(file, offset, length)
     }
 
-    #[cfg(any(test, not(target_os = "linux")))]
     fn send_through_memory(
         &self,
         file: BorrowedFd<'_>,
@@ -159,6 +221,10 @@ impl Transport {
         if let Transport::Scripted(wire) = self {
             return wire.is_ended();
         }
+        if let Transport::Tls(session) = self {
+            // What is to be decrypted hides the socket's own end from a look at the next byte.
+            return session.is_ended() || is_hung_up(session.socket());
+        }
         match SockRef::from(self.socket()).peek(&mut [MaybeUninit::uninit()]) {
             Ok(0) => true,
             Ok(_) => false,
@@ -192,6 +258,9 @@ impl Transport {
         if let Transport::Scripted(wire) = self {
             return wire.end_writing();
         }
+        if let Transport::Tls(session) = self {
+            session.end();
+        }
         // Fails only where the peer is gone already.
         let _ = self.socket().shutdown(Shutdown::Write);
     }
@@ -202,9 +271,20 @@ impl Transport {
         if let Transport::Scripted(wire) = self {
             return wire.abort();
         }
-        if let Transport::Tcp(socket) = self {
+        if let Some(socket) = self.tcp() {
             // Fails only where the peer is gone already.
             let _ = socket.set_linger(Some(Duration::ZERO));
+        }
+        if let Transport::Tls(session) = self {
+            session.abandon();
+        }
+    }
+
+    fn tcp(&self) -> Option<&Socket> {
+        match self {
+            Transport::Tcp(socket) => Some(socket),
+            Transport::Tls(session) => session.is_tcp.then(|| session.socket()),
+            _ => None,
         }
     }
 }
@@ -217,8 +297,11 @@ impl Transport {
         if let Transport::Scripted(wire) = self {
             return wire.abort();
         }
+        if let Transport::Tls(session) = self {
+            session.abandon();
+        }
         // Dissolving the association is what makes TCP send a reset while the descriptor stays.
-        let is_reset = matches!(self, Transport::Tcp(socket) if connect_unspec(socket).is_ok());
+        let is_reset = self.tcp().is_some_and(|socket| connect_unspec(socket).is_ok());
         if !is_reset {
             // Fails only where the peer is gone already.
             let _ = self.socket().shutdown(Shutdown::Both);
@@ -226,7 +309,22 @@ impl Transport {
     }
 }
 
-fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+/// Whether the peer has ended its side, however much of what it has sent is still to be read.
+#[cfg(target_os = "linux")]
+fn is_hung_up(socket: &Socket) -> bool {
+    const NOW: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
+    let ends = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
+    let mut fds = [PollFd::new(socket, ends)];
+    poll(&mut fds, Some(&NOW)).is_ok() && fds[0].revents().intersects(ends)
+}
+
+/// Whether the peer has ended its side. Other systems show it only once all was read.
+#[cfg(not(target_os = "linux"))]
+fn is_hung_up(socket: &Socket) -> bool {
+    matches!(SockRef::from(socket).peek(&mut [MaybeUninit::uninit()]), Ok(0))
+}
+
+pub(crate) fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {
         match call() {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

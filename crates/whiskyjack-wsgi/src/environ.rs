@@ -7,6 +7,7 @@ use crate::learned::Learned;
 use crate::names::{Known, Names, Role, cgi_name};
 use crate::percent;
 use crate::raw::{insert, latin1};
+use crate::secured;
 use memchr::memchr;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
@@ -17,7 +18,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use whiskyjack_proto::head::{RequestHead, Version};
 use whiskyjack_server::call;
-use whiskyjack_server::exchange::{Address, Exchange, Origin, Upload};
+use whiskyjack_server::exchange::{Address, Exchange, Upload};
 use whiskyjack_server::trust::{Trust, Trusted};
 
 /// What becomes of fields whose name has a `_`: in the environ they can't be told from those with a `-`.
@@ -236,10 +237,14 @@ impl Constants {
     }
 
     /// What every environ of a connection begins with.
-    pub(crate) fn template(&self, py: Python<'_>, origin: &Origin) -> PyResult<Template> {
+    pub(crate) fn template(&self, py: Python<'_>, exchange: &dyn Exchange) -> PyResult<Template> {
+        let origin = exchange.origin();
         let dict = self.dict.bind(py).copy()?;
         let scheme = if origin.secure { intern!(py, "https") } else { intern!(py, "http") };
         dict.set_item(intern!(py, "wsgi.url_scheme"), scheme)?;
+        if let Some(security) = exchange.security() {
+            secured::show(&dict, &security)?;
+        }
         let (name, port) = match &origin.local {
             // RFC 3875 4.1.14: an IPv6 address stands in brackets, as it does in a URL.
             Address::Inet(address) => {
@@ -486,6 +491,9 @@ fn set_told(environ: &Bound<'_, PyDict>, told: &Told, template: &Template) -> Py
     if told.scheme.is_some() {
         let scheme = if is_secure { intern!(py, "https") } else { intern!(py, "http") };
         environ.set_item(intern!(py, "wsgi.url_scheme"), scheme)?;
+        if !is_secure && template.is_secure {
+            secured::hide(environ)?;
+        }
     }
     let default = if is_secure { 443 } else { 80 };
     let mut port = told.port.map(|port| port.to_string().into_bytes());

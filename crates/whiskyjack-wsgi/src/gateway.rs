@@ -125,7 +125,7 @@ impl Gateway {
             Some(connection) => Ok(connection),
             None => Ok(Box::new(Connection {
                 gateway: self.number,
-                template: self.constants.template(py, exchange.origin())?,
+                template: self.constants.template(py, exchange)?,
                 draft: None,
             })),
         }

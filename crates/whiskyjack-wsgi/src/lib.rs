@@ -44,6 +44,7 @@ mod percent;
 mod raw;
 mod report;
 mod seat;
+mod secured;
 mod start_response;
 
 pub use environ::HeaderMap;

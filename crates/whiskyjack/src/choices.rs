@@ -9,6 +9,13 @@ macro_rules! choice {
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum $name { $($(#[$variant_meta])* $variant,)+ }
 
+        impl $name {
+            /// The word.
+            pub fn word(self) -> &'static str {
+                match self { $($name::$variant => $word,)+ }
+            }
+        }
+
         impl Value for $name {
             const CHOICES: &'static [&'static str] = &[$($word),+];
 
@@ -20,7 +27,7 @@ macro_rules! choice {
             }
 
             fn show(&self) -> String {
-                match self { $($name::$variant => $word,)+ }.to_owned()
+                self.word().to_owned()
             }
         }
     };
@@ -73,6 +80,18 @@ choice! {
         Remove = "remove",
         /// they are handed on
         Keep = "keep",
+    }
+}
+
+choice! {
+    /// Whether clients have to show certificates.
+    ClientCertificates {
+        /// they are not asked
+        None = "none",
+        /// they may
+        Optional = "optional",
+        /// they have to
+        Required = "required",
     }
 }
 

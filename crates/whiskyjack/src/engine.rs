@@ -22,7 +22,7 @@ pub struct Supervised {
     pub relief: Option<Arc<dyn Relief>>,
 }
 
-/// What the server is told. `connections` is how many the process has room for.
+/// What the server is told, but for what it encrypts with. `connections` is how many the process has room for.
 pub fn config(
     settings: &Settings,
     connections: usize,
@@ -72,6 +72,7 @@ pub fn config(
         queue_timeout: settings.queue_timeout.0,
         relief: supervised.relief,
         proxy: proxy(settings),
+        tls: None,
         observer,
         board: supervised.board,
     }

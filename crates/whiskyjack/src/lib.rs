@@ -8,6 +8,7 @@ pub mod board;
 pub mod check;
 pub mod choices;
 pub mod command;
+pub mod credentials;
 pub mod embedded;
 pub mod engine;
 pub mod environment;

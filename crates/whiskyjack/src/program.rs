@@ -93,7 +93,7 @@ pub fn main(py: Python<'_>, mut words: Vec<OsString>) -> i32 {
         return fail(&message, WRONG_SETTINGS);
     }
     match request.action {
-        Action::CheckConfig => match worker::load(py, &resolved.settings) {
+        Action::CheckConfig => match worker::rehearse(py, &resolved.settings) {
             Ok(loaded) => {
                 say(format!("settings are right, application is {}\n", loaded.name).as_bytes())
             }

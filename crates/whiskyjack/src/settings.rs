@@ -1,7 +1,9 @@
 //! Every setting once: name, type, default, help and group. The only room that names a default.
 //! Knows not where a value comes from: `sources` does.
 
-use crate::choices::{Level, ProxyVersions, TimeoutAction, Unbelieved, Underscores};
+use crate::choices::{
+    ClientCertificates, Level, ProxyVersions, TimeoutAction, Unbelieved, Underscores,
+};
 use crate::environment::Assignments;
 use crate::identity::Account;
 use crate::sockets::Bind;
@@ -72,6 +74,8 @@ pub enum Group {
     Application,
     /// where it is served
     Addresses,
+    /// what is encrypted with
+    Tls,
     /// how much at once
     Concurrency,
     /// how processes come and go
@@ -88,9 +92,10 @@ pub enum Group {
 
 impl Group {
     /// The headings in order.
-    pub const ALL: [Group; 8] = [
+    pub const ALL: [Group; 9] = [
         Group::Application,
         Group::Addresses,
+        Group::Tls,
         Group::Concurrency,
         Group::Workers,
         Group::Timeouts,
@@ -104,6 +109,7 @@ impl Group {
         match self {
             Group::Application => "Application",
             Group::Addresses => "Addresses",
+            Group::Tls => "TLS",
             Group::Concurrency => "Concurrency",
             Group::Workers => "Workers",
             Group::Timeouts => "Timeouts",
@@ -213,6 +219,19 @@ settings! {
 
     /// How long a PROXY header may take to come; 0 is for ever.
     proxy_timeout: Timeout = "5s", "proxy-timeout", "DURATION", Addresses;
+
+    /// Speak HTTPS with the certificate in this file: PEM, the server's own first, then those between it and its authority. Read
+    /// anew by a reload.
+    certfile: Option<PathBuf> = "", "certfile", "FILE", Tls;
+
+    /// The certificate's private key, in PEM and without a passphrase; read before `user` is taken on. Where nothing is said it stands in `certfile`.
+    keyfile: Option<PathBuf> = "", "keyfile", "FILE", Tls;
+
+    /// Authorities, in PEM, whose certificates clients may show; needs `cert-reqs`.
+    ca_certs: Option<PathBuf> = "", "ca-certs", "FILE", Tls;
+
+    /// Whether clients have to show a certificate of `ca-certs`: they are not asked, may have none, or need one. One that is shown has to be good.
+    cert_reqs: ClientCertificates = "none", "cert-reqs", "POLICY", Tls;
 
     /// Processes that run the application; `auto` is one for each processor that affinity and control group allow. 0 serves in this
     /// very process, without a supervisor. Where the variable WEB_CONCURRENCY is set, it is the default.

@@ -387,6 +387,15 @@ pub fn url(socket: &Socket) -> String {
     }
 }
 
+/// The addresses of sockets at which HTTPS is spoken, or HTTP.
+pub fn urls(sockets: &[Socket], is_secured: bool) -> Vec<String> {
+    let secured = |plain: String| match plain.strip_prefix("http://") {
+        Some(rest) if is_secured => format!("https://{rest}"),
+        _ => plain,
+    };
+    sockets.iter().map(url).map(secured).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

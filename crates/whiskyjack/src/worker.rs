@@ -5,6 +5,7 @@ use crate::access_log::AccessLog;
 use crate::application::{self, Loaded};
 use crate::banner::{self, Banner};
 use crate::choices::{Unbelieved, Underscores};
+use crate::credentials;
 use crate::engine;
 use crate::environment;
 use crate::identity;
@@ -26,9 +27,10 @@ use std::env;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
-use whiskyjack_server::config::Observer;
+use whiskyjack_server::config::{Config, Observer};
 use whiskyjack_server::listener::Listener;
 use whiskyjack_server::server::{Ended, Server};
+use whiskyjack_server::tls::Tls;
 use whiskyjack_wsgi::{Gateway, HeaderMap, Options, Untrusted};
 use whiskyjack_wsgiref::validate::Validator;
 
@@ -37,6 +39,8 @@ use whiskyjack_wsgiref::validate::Validator;
 pub enum Error {
     /// an address is taken or none of ours
     Address(sockets::Error),
+    /// TLS cannot be spoken
+    Credentials(credentials::Error),
     /// there is no application
     Application(application::Error),
     /// the access log cannot be opened
@@ -60,7 +64,7 @@ impl Error {
     pub fn code(&self) -> i32 {
         match self {
             Error::AccessLog(..) | Error::System(..) | Error::Python(_) => 1,
-            Error::Usage(_) => 2,
+            Error::Usage(_) | Error::Credentials(_) => 2,
             Error::Application(application::Error::Interrupted) | Error::Interrupted => {
                 signals::INTERRUPTED
             }
@@ -88,6 +92,7 @@ impl fmt::Display for Error {
         match self {
             Error::Address(error) => error.fmt(f),
             Error::Application(error) => error.fmt(f),
+            Error::Credentials(error) => error.fmt(f),
             Error::AccessLog(output, error) => {
                 write!(f, "cannot write the access log to {output}: {error}")
             }
@@ -114,9 +119,16 @@ pub fn load(py: Python<'_>, settings: &Settings) -> Result<Loaded, Error> {
     loaded.map_err(Error::Application)
 }
 
+/// All that can go wrong with the settings before anything is bound.
+pub fn rehearse(py: Python<'_>, settings: &Settings) -> Result<Loaded, Error> {
+    credentials::read(settings).map_err(Error::Credentials)?;
+    load(py, settings)
+}
+
 /// Serves until a signal ends it, on the calling thread, which must be Python's main one.
 pub fn serve(py: Python<'_>, settings: &Settings) -> Result<(), Error> {
     signals::interrupt_imports(py).map_err(|error| Error::python(py, &error))?;
+    let tls = credentials::read(settings).map_err(Error::Credentials)?;
     // Before the import: a port that is taken should not cost the time that an application takes to load.
     let bound = bind(settings)?;
     let files = Remove(bound.files.clone());
@@ -124,7 +136,7 @@ pub fn serve(py: Python<'_>, settings: &Settings) -> Result<(), Error> {
     identity::take_on(settings).map_err(|error| Error::Usage(error.to_string()))?;
     let log = open_access_log(settings)?;
     let loaded = load(py, settings)?;
-    run(py, settings, loaded, Served { bound, log, duty: None })?;
+    run(py, settings, loaded, Served { bound, tls, log, duty: None })?;
     drop(files);
     Ok(())
 }
@@ -166,13 +178,15 @@ pub struct Birth {
     pub sockets: Vec<Socket>,
     /// the application, where it was loaded before the fork
     pub loaded: Option<Loaded>,
+    /// what it encrypts with
+    pub tls: Option<Tls>,
     /// how it belongs to the supervisor
     pub duty: Duty,
 }
 
 /// A worker's whole life; returns its exit code.
 pub fn live(py: Python<'_>, birth: Birth) -> i32 {
-    let Birth { settings, sockets, loaded, duty } = birth;
+    let Birth { settings, sockets, loaded, tls, duty } = birth;
     let channel = duty.channel();
     let lived = || {
         let log = open_access_log(&settings)?;
@@ -181,7 +195,7 @@ pub fn live(py: Python<'_>, birth: Birth) -> i32 {
             None => load(py, &settings)?,
         };
         let bound = Bound { sockets, ..Bound::default() };
-        run(py, &settings, loaded, Served { bound, log, duty: Some(duty) })
+        run(py, &settings, loaded, Served { bound, tls, log, duty: Some(duty) })
     };
     match lived() {
         Ok(()) => 0,
@@ -198,13 +212,14 @@ pub fn live(py: Python<'_>, birth: Birth) -> i32 {
 /// What a process serves, and for whom.
 struct Served {
     bound: Bound,
+    tls: Option<Tls>,
     log: Option<Arc<AccessLog>>,
     /// where it is a worker
     duty: Option<Duty>,
 }
 
 fn run(py: Python<'_>, settings: &Settings, loaded: Loaded, served: Served) -> Result<(), Error> {
-    let Served { bound, log, duty } = served;
+    let Served { bound, tls, log, duty } = served;
     let application = match settings.validate {
         true => validated(py, &loaded).map_err(|error| Error::python(py, &error))?,
         false => loaded.application.clone_ref(py),
@@ -218,13 +233,13 @@ fn run(py: Python<'_>, settings: &Settings, loaded: Loaded, served: Served) -> R
     });
     let gateway = gateway.map_err(|error| Error::python(py, &error))?;
 
-    let urls = bound.sockets.iter().map(sockets::url).collect();
+    let urls = sockets::urls(&bound.sockets, tls.is_some());
     let listeners = bound.sockets.into_iter().map(Listener::new).collect::<io::Result<Vec<_>>>();
     let listeners = listeners.map_err(|error| Error::System("cannot use a socket", error))?;
     let connections = engine::make_room(settings.limit_connections.number());
     let observer = log.clone().map(|log| -> Arc<dyn Observer> { log });
     let supervised = duty.as_ref().map(|duty| duty.supervised(settings)).unwrap_or_default();
-    let config = engine::config(settings, connections, observer, supervised);
+    let config = Config { tls, ..engine::config(settings, connections, observer, supervised) };
     let server = Server::new(config, listeners, Arc::new(gateway));
     let server = server.map_err(|error| Error::System("cannot assemble the server", error))?;
 

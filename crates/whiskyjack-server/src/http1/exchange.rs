@@ -8,6 +8,7 @@ use crate::input::Filled;
 use crate::output::Framed;
 use crate::reactor::lock;
 use crate::spool::Spool;
+use crate::tls::Security;
 use crate::transport::Interest;
 use std::any::Any;
 use std::collections::BTreeSet;
@@ -464,6 +465,10 @@ impl Exchange for Http1Exchange<'_, '_> {
 
     fn origin(&self) -> &Origin {
         &self.connection.origin
+    }
+
+    fn security(&self) -> Option<Security> {
+        self.connection.transport.security()
     }
 
     fn upload(&self) -> Upload {

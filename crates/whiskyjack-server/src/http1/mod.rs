@@ -10,12 +10,13 @@
 //!            └─────────┴── refused ──────────────────────────┴──▶ Lingering ───────┘
 //! ```
 //!
-//! Behind a proxy that tells of its client, Proxied stands before the first Head.
+//! Behind a proxy that tells of its client, Proxied stands before the first Head, and where TLS is spoken Securing, behind that.
 
 mod exchange;
 mod pace;
 mod proxied;
 mod room;
+mod secured;
 mod unread;
 mod workspace;
 
@@ -27,6 +28,7 @@ use crate::input::{Filled, Input};
 use crate::lost::Lost;
 use crate::output::Output;
 use crate::spool::Spool;
+use crate::tls;
 use crate::transport::{Departure, Interest, Transport};
 use std::any::Any;
 use std::io;
@@ -92,6 +94,8 @@ impl std::fmt::Debug for Cache {
 enum State {
     /// Before or inside the header of a proxy.
     Proxied { versions: Versions, until: Option<Instant> },
+    /// Before or inside the handshake of TLS.
+    Securing { until: Option<Instant> },
     /// Before or inside a head.
     Head { idle_until: Option<Instant>, head_until: Option<Instant> },
     /// Inside a body that is collected before the application is called.
@@ -204,7 +208,7 @@ impl Connection {
 
     /// Whether no whole head of a request is under way.
     pub(crate) fn is_asked_nothing(&self) -> bool {
-        matches!(self.state, State::Proxied { .. } | State::Head { .. })
+        matches!(self.state, State::Proxied { .. } | State::Securing { .. } | State::Head { .. })
     }
 
     /// Gives lent memory back before the connection is parked.
@@ -231,6 +235,10 @@ impl Connection {
             ready @ State::Ready { .. } => ready,
             State::Proxied { .. } => {
                 log::debug!("closed {:?}: no whole PROXY header came in time", self.origin.peer);
+                State::Closed
+            }
+            State::Securing { .. } => {
+                tls::late(&self.origin.peer, workspace.now);
                 State::Closed
             }
             State::Head { .. }
@@ -279,6 +287,7 @@ impl Connection {
         loop {
             let step = match mem::replace(&mut self.state, State::Closed) {
                 State::Proxied { versions, until } => self.read_claim(workspace, versions, until),
+                State::Securing { until } => self.secure(workspace, until),
                 State::Head { idle_until, head_until } => {
                     self.read_head(workspace, idle_until, head_until)
                 }
@@ -552,7 +561,7 @@ impl Connection {
         let filled = self.input.fill(&self.transport, &mut workspace.spare)?;
         // A short read has taken all there was, unless the end stands behind it.
         self.drained = match filled {
-            Filled::All(_) => !self.ending,
+            Filled::All(_) => !self.ending && !self.transport.has_end_behind(),
             Filled::Blocked => true,
             Filled::Some(_) | Filled::End => false,
         };

@@ -83,7 +83,10 @@ impl Connection {
             }
         }
         let idle_until = after(workspace.now, workspace.config.head_timeout);
-        let state = State::Head { idle_until, head_until: None };
+        let state = match workspace.config.tls {
+            Some(_) => State::Securing { until: idle_until },
+            None => State::Head { idle_until, head_until: None },
+        };
         match counted {
             Some(address) if workspace.config.connections_per_address > 0 => {
                 Step::Stop(state, Turn::Count(address))

@@ -49,6 +49,7 @@ pub fn config(threads: usize) -> Config {
         queue_timeout: None,
         relief: None,
         proxy: None,
+        tls: None,
         observer: None,
         board: None,
     }

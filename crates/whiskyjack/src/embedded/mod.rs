@@ -38,6 +38,7 @@ pub use self::request::Request;
 use self::alarm::Alarm;
 use self::host::{Complaints, Ears, Hooks, Host, Hosted};
 use crate::choices::Level;
+use crate::credentials;
 use crate::engine;
 use crate::logs;
 use crate::settings::{Group, Setting, Settings, TABLE};
@@ -52,9 +53,10 @@ use socket2::Socket;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use whiskyjack_server::config::Observer;
+use whiskyjack_server::config::{Config, Observer};
 use whiskyjack_server::listener::Listener;
 use whiskyjack_server::server::{Ended, Handle, Server as Engine};
+use whiskyjack_server::tls::Tls;
 use whiskyjack_wsgi::Gateway;
 
 /// Serves one application from one socket, once.
@@ -67,6 +69,7 @@ pub struct Server {
     application: Py<PyAny>,
     socket: Py<PyAny>,
     settings: Settings,
+    tls: Option<Tls>,
     below: Option<Py<PyDict>>,
     above: Option<Py<PyDict>>,
     software: Option<String>,
@@ -145,7 +148,7 @@ fn read_settings(given: Option<&Bound<'_, PyDict>>) -> PyResult<Settings> {
 /// What concerns one server, rather than a process or a tree of them.
 fn is_taken(setting: &Setting) -> bool {
     let is_a_servers = match setting.group {
-        Group::Timeouts | Group::Limits | Group::Http => true,
+        Group::Tls | Group::Timeouts | Group::Limits | Group::Http => true,
         Group::Application => setting.name == "root-path",
         Group::Concurrency => {
             setting.name == "threads"
@@ -197,8 +200,12 @@ impl Server {
                 )));
             }
         };
+        let settings = read_settings(settings)?;
+        let tls = credentials::read(&settings)
+            .map_err(|error| PyValueError::new_err(error.to_string()))?;
         Ok(Server {
-            settings: read_settings(settings)?,
+            settings,
+            tls,
             application: application.unbind(),
             socket: socket.unbind(),
             below: process_environ.map(request::copied).transpose()?.map(Bound::unbind),
@@ -325,6 +332,7 @@ impl Server {
         let connections = engine::room(self.settings.limit_connections.number());
         let config =
             engine::config(&self.settings, connections, observer, engine::Supervised::default());
+        let config = Config { tls: self.tls.clone(), ..config };
         let application = Hosted { gateway, host: Arc::clone(&host) };
         let engine = Engine::new(config, vec![Listener::new(socket)?], Arc::new(application))?;
         let handle = engine.handle();

@@ -198,7 +198,7 @@ pub static ROWS: &[Row] = &[
     Row::value("keyfile", "--keyfile", Same("keyfile")),
     Row::value("certfile", "--certfile", Same("certfile")),
     Row::value("ssl_version", "--ssl-version", Missing(TLS)),
-    Row::value("cert_reqs", "--cert-reqs", Same("cert-reqs")),
+    Row::value("cert_reqs", "--cert-reqs", As("cert-reqs", cert_reqs)),
     Row::value("ca_certs", "--ca-certs", Same("ca-certs")),
     Row::switch("suppress_ragged_eofs", "--suppress-ragged-eofs", Missing(TLS)),
     Row::switch("do_handshake_on_connect", "--do-handshake-on-connect", Missing(TLS)),
@@ -262,6 +262,17 @@ pub static ROWS: &[Row] = &[
 
 fn header_map(text: &str) -> Result<String, String> {
     Ok(if text == "dangerous" { "allow" } else { text }.to_owned())
+}
+
+/// The numbers of Python's `ssl.VerifyMode`, or their names.
+fn cert_reqs(text: &str) -> Result<String, String> {
+    Ok(match text.rsplit('.').next().unwrap_or(text) {
+        "0" | "CERT_NONE" => "none",
+        "1" | "CERT_OPTIONAL" => "optional",
+        "2" | "CERT_REQUIRED" => "required",
+        _ => text,
+    }
+    .to_owned())
 }
 
 /// The equivalent of what was given, the weakest source first.

@@ -196,9 +196,7 @@ impl Plan {
 /// Why a setting that a table names is not there: the tables know more than this version has.
 pub fn absent(name: &str) -> String {
     let instead = match name {
-        "certfile" | "keyfile" | "keyfile-password" | "ca-certs" | "cert-reqs" | "ciphers" => {
-            "; let a proxy in front speak TLS"
-        }
+        "ciphers" => "; there is nothing to choose, rustls has no weak ones",
         "reload" | "reload-extra-file" => "; restart it by hand, or by an editor's watcher",
         "static" => "; let the application or a proxy in front serve files",
         "statsd-host" | "statsd-prefix" | "statsd-tags" | "metrics" => {

@@ -26,12 +26,15 @@ use std::fs;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
+use whiskyjack_server::tls::Tls;
 
 /// What a forked loader is given for its life.
 #[derive(Debug)]
 pub struct Start {
     /// what it and its workers go by
     pub settings: Settings,
+    /// what its workers encrypt with
+    pub tls: Option<Tls>,
     /// where workers write what they are doing
     pub board: Board,
     /// where it is told, and tells
@@ -69,7 +72,7 @@ pub enum Outcome {
 
 /// A loader's whole life. Returns in the workers too.
 pub fn live(py: Python<'_>, start: Start) -> Outcome {
-    let Start { settings, board, line } = start;
+    let Start { settings, tls, board, line } = start;
     let tell = |news: &News| {
         // If the supervisor is gone the line has an end, which says so.
         let _ = channel::send(&line, news);
@@ -85,7 +88,7 @@ pub fn live(py: Python<'_>, start: Start) -> Outcome {
                 }
             };
             let children = BTreeSet::new();
-            Loader { py, settings, board, loaded, orders, wakeup, children }.run()
+            Loader { py, settings, tls, board, loaded, orders, wakeup, children }.run()
         }
         Err(error) => {
             if !error.is_interruption() {
@@ -155,6 +158,7 @@ fn threads(py: Python<'_>) -> PyResult<Vec<String>> {
 struct Loader<'py> {
     py: Python<'py>,
     settings: Settings,
+    tls: Option<Tls>,
     board: Board,
     loaded: Loaded,
     orders: Orders,
@@ -198,7 +202,7 @@ impl Loader<'_> {
         channel: UnixStream,
         sockets: impl Iterator<Item = OwnedFd>,
     ) -> Outcome {
-        let Loader { settings, board, loaded, .. } = self;
+        let Loader { settings, tls, board, loaded, .. } = self;
         let pid = std::process::id().cast_signed();
         // If the supervisor is gone the channel has an end, which says so.
         let _ = channel::send(&channel, &Report::Born { pid });
@@ -207,7 +211,7 @@ impl Loader<'_> {
         let slot = board.slot(wanted.number);
         let duty = Duty { slot, channel: Arc::new(channel), siblings: wanted.siblings };
         let sockets = sockets.map(Socket::from).collect();
-        Outcome::Worker(Box::new(Birth { settings, sockets, loaded: Some(loaded), duty }))
+        Outcome::Worker(Box::new(Birth { settings, sockets, loaded: Some(loaded), tls, duty }))
     }
 
     fn wait(&self) {

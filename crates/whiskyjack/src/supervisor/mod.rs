@@ -32,6 +32,7 @@ use self::wakeup::{Forked, Wakeup};
 use crate::access_log::AccessLog;
 use crate::banner::Banner;
 use crate::board::{Board, Standing};
+use crate::credentials;
 use crate::engine;
 use crate::identity;
 use crate::notify::Notifier;
@@ -51,6 +52,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
+use whiskyjack_server::tls::Tls;
 
 /// What a process is when the supervisor's work in it is over.
 #[derive(Debug)]
@@ -102,6 +104,8 @@ struct Supervisor<'py> {
     settings: Settings,
     sources: Sources,
     sockets: Vec<Socket>,
+    /// what the workers encrypt with
+    tls: Option<Tls>,
     /// as what each was asked for
     binds: Vec<String>,
     /// of the sockets, where there is a predecessor that they are still of
@@ -154,6 +158,7 @@ impl<'py> Supervisor<'py> {
             Some(inheritance) => std::mem::take(&mut inheritance.sockets),
             None => Vec::new(),
         };
+        let tls = credentials::read(&settings).map_err(Error::Credentials)?;
         let options = worker::socket_options(&settings);
         let bound = sockets::bind_or_inherit(&settings.bind, &options, &mut handed_on);
         let bound = bound.map_err(Error::Address)?;
@@ -200,6 +205,7 @@ impl<'py> Supervisor<'py> {
             settings,
             sources,
             sockets: bound.sockets,
+            tls,
             binds: bound.binds,
             files,
             traces: traces.clone(),
@@ -320,6 +326,7 @@ impl<'py> Supervisor<'py> {
                     settings: self.settings.clone(),
                     sockets: std::mem::take(&mut self.sockets),
                     loaded: None,
+                    tls: self.tls.take(),
                     duty: Duty { slot, channel: Arc::new(theirs), siblings },
                 }))))
             }
@@ -355,7 +362,7 @@ impl<'py> Supervisor<'py> {
     /// All that were asked for serve, for the first time.
     fn up(&mut self) {
         let (application, python) = self.serves.clone().unwrap_or_default();
-        let urls = self.sockets.iter().map(sockets::url).collect();
+        let urls = sockets::urls(&self.sockets, self.tls.is_some());
         let threads = self.settings.threads.number();
         let workers = Some(self.fleet.wanted());
         Banner { urls, application, workers, threads, python }.show();

@@ -247,8 +247,8 @@ impl Supervisor<'_> {
             }
             Forked::Child => {
                 title::show(&title::of("loader", &title::name(&self.settings)));
-                let (settings, board) = (self.settings.clone(), self.board);
-                let start = Start { settings, board, line: theirs };
+                let (settings, tls, board) = (self.settings.clone(), self.tls.take(), self.board);
+                let start = Start { settings, tls, board, line: theirs };
                 Ok(Spawned::There(Outcome::Loader(Box::new(start))))
             }
         }

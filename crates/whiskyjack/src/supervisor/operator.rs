@@ -5,6 +5,7 @@ use super::control::{Answer, Wish, answer};
 use super::upgrade::{Heir, News};
 use super::{Ending, Supervisor, rules, workers};
 use crate::board::Standing;
+use crate::credentials;
 use crate::logs;
 use crate::settings::Settings;
 use rustix::process::Signal;
@@ -117,6 +118,9 @@ impl Supervisor<'_> {
         self.notifier.reloading();
         match self.sources.resolve() {
             Ok(resolved) => {
+                if let Err(error) = self.renew(&resolved.settings) {
+                    return self.reloaded(&Err(error.to_string()));
+                }
                 self.adopt(resolved.settings);
                 log::info!("reloading: one worker with the new code comes first");
                 self.fleet.want(workers(&self.settings));
@@ -124,6 +128,24 @@ impl Supervisor<'_> {
             }
             Err(error) => self.reloaded(&Err(error.to_string())),
         }
+    }
+
+    /// Reads what the new workers encrypt with.
+    fn renew(&mut self, settings: &Settings) -> Result<(), credentials::Error> {
+        let is_as_before = settings.certfile == self.settings.certfile
+            && settings.keyfile == self.settings.keyfile;
+        match credentials::read(settings) {
+            Ok(tls) => self.tls = tls,
+            // The key was root's to read, and this is no longer root.
+            Err(error) if error.is_forbidden() && is_as_before && self.tls.is_some() => {
+                log::warn!(
+                    "{error}; the workers go on with the certificate that was read at the start: let the group of --user read \
+                     the key, or restart as root to take a renewed one"
+                );
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
     }
 
     /// Takes new settings over, but for those that only a new supervisor can.
