@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import logging.handlers
+import queue
 import subprocess
 import sys
 import threading
@@ -80,32 +82,55 @@ def test_who_overrides_how_a_connection_is_handled_has_it(kind: type[WSGIServer]
     assert (response.body, response.chunks) == (b"1False", [])
 
 
-def test_requests_are_logged_with_what_django_says_of_them(caplog: pytest.LogCaptureFixture) -> None:
-    logged = threading.Event()
-
-    class Ear(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            records.append(record)
-            logged.set()
-
-    records: list[logging.LogRecord] = []
-    ear = Ear()
+@pytest.fixture
+def logged() -> Iterator[queue.Queue[Any]]:
+    """What goes to the logger of Django's server."""
+    records: queue.Queue[Any] = queue.Queue()
+    ear = logging.handlers.QueueHandler(records)
     logger = logging.getLogger("django.server")
     level = logger.level
     logger.addHandler(ear)
     logger.setLevel(logging.INFO)
-    try:
-        with serving(ThreadedWSGIServer) as server:
-            send(server.server_port, get("/"))
-            assert logged.wait(DEADLINE)
-    finally:
-        logger.removeHandler(ear)
-        logger.setLevel(level)
-    (record,) = records
-    told: Any = record
+    yield records
+    logger.removeHandler(ear)
+    logger.setLevel(level)
+
+
+def test_requests_are_logged_with_what_django_says_of_them(logged: queue.Queue[Any]) -> None:
+    with serving(ThreadedWSGIServer) as server:
+        send(server.server_port, get("/"))
+        record = logged.get(timeout=DEADLINE)
     assert record.getMessage() == '"GET / HTTP/1.1" 200 8'
-    assert (record.levelname, told.status_code, told.request) == ("INFO", 200, None)
-    assert len(told.server_time) == len("21/Nov/2026 05:00:00")
+    assert (record.levelname, record.status_code, record.request) == ("INFO", 200, None)
+    assert len(record.server_time) == len("21/Nov/2026 05:00:00")
+
+
+HALF = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n"
+
+
+def test_a_client_that_leaves_is_a_line_and_no_traceback(
+    logged: queue.Queue[Any], capfd: pytest.CaptureFixture[str]
+) -> None:
+    is_called, has_left = threading.Event(), threading.Event()
+
+    def wait(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+        is_called.set()
+        assert has_left.wait(DEADLINE)
+        body = environ["wsgi.input"].read()
+        start_response("200 OK", [])
+        return [body]
+
+    with serving(ThreadedWSGIServer) as server:
+        server.set_app(wait)
+        with conversation(server.server_port, HALF) as opened:
+            assert is_called.wait(DEADLINE)
+            address = ("127.0.0.1", opened.local_port)
+            opened.reset()
+        has_left.set()
+        record = logged.get(timeout=DEADLINE)
+    assert record.getMessage() == f"- Broken pipe from {address}"
+    assert record.levelname == "INFO"
+    assert "Traceback" not in capfd.readouterr().err
 
 
 PROJECT = {
