@@ -142,9 +142,17 @@ ROOT_URLCONF = "urls"
 STATIC_URL = "static/"
 """,
     "urls.py": """
+from threading import Barrier
+from django.db import connection
 from django.http import HttpResponse
 from django.urls import path
 from shop.models import Bird
+
+together = Barrier(2)
+
+def connected(request):
+    together.wait(30)
+    return HttpResponse(str(id(connection.connection)))
 
 def birds(request):
     if request.GET:
@@ -152,7 +160,7 @@ def birds(request):
     text = " ".join(Bird.objects.values_list("name", flat=True))
     return HttpResponse(text + str("whiskyjack.queue_time" in request.environ))
 
-urlpatterns = [path("", birds)]
+urlpatterns = [path("", birds), path("connected", connected)]
 """,
     "shop/models.py": """
 from django.db import models
@@ -162,7 +170,9 @@ class Bird(models.Model):
 """,
     "shop/static/bird.txt": "a jay",
     "shop/tests.py": """
+from concurrent.futures import ThreadPoolExecutor
 from urllib.request import urlopen
+from django.db import connection
 from shop.models import Bird
 from whiskyjack.contrib.django.test import LiveServerTestCase, StaticLiveServerTestCase
 
@@ -176,6 +186,12 @@ class Live(LiveServerTestCase):
         self.assertEqual(ask(self.live_server_url), "jackTrue")
         self.assertEqual(ask(self.live_server_url + "/?add=jay"), "jack jayTrue")
         self.assertEqual(Bird.objects.count(), 2)
+
+    def test_every_thread_has_the_connection_of_the_test(self):
+        connection.ensure_connection()
+        with ThreadPoolExecutor(2) as pool:
+            told = list(pool.map(ask, [self.live_server_url + "/connected"] * 2))
+        self.assertEqual(told, [str(id(connection.connection))] * 2)
 
 class Static(StaticLiveServerTestCase):
     def test_files_of_applications_are_found(self):
@@ -199,4 +215,4 @@ def test_live_server_tests_share_a_database_in_memory(tmp_path: Path) -> None:
         check=False,
     )
     assert ended.returncode == 0, ended.stderr
-    assert "Ran 2 tests" in ended.stderr
+    assert "Ran 3 tests" in ended.stderr

@@ -97,6 +97,17 @@ def test_the_flag_wins_over_the_application(project: Path) -> None:
         assert server_of(terminal).startswith("Werkzeug/")
 
 
+def test_an_application_that_chose_us_need_not_be_importable_for_the_next_save(project: Path) -> None:
+    ours = page("one", "from whiskyjack.contrib.flask import Whiskyjack", "Whiskyjack(app)")
+    save(project / "app.py", ours)
+    with in_terminal([*FLASK, "run", "--debug", "-p", "0"], project) as terminal, Poller(port_in(terminal)) as poller:
+        poller.wait_for(200, "one")
+        save_and_see(project / "app.py", "def (:\n", poller, 500, "SyntaxError")
+        assert server_of(terminal).startswith("Whiskyjack/")
+        save_and_see(project / "app.py", ours.replace("one", "two"), poller, 200, "two")
+    assert poller.faults == []
+
+
 @pytest.mark.parametrize("debug", [False, True], ids=["plain", "debug"])
 def test_app_run_is_ours_where_the_application_says_so(project: Path, debug: bool) -> None:
     more = "from whiskyjack.contrib.flask import Whiskyjack", "Whiskyjack(app)"
