@@ -25,23 +25,29 @@ struct Gathered {
 }
 
 /// More is not gathered: a write of so many bytes costs more than its system call.
-const MOST: usize = 16 * 1024;
+pub(crate) const MOST: usize = 16 * 1024;
+
+/// More is not held back for other connections: copying it, and coming back to it later, costs more than what is saved.
+pub(crate) const SMALL: usize = 4 * 1024;
 
 impl Gathering {
-    /// Takes a piece of a response, if it is small and `watched` says that somebody will send it should this thread not.
+    /// Takes a piece of a response, if there is no more than `most` with it, and `watched` says that somebody will send it should
+    /// this thread not.
     pub(crate) fn add(
         &self,
         transport: &Arc<Transport>,
         framed: &Framed<'_>,
+        most: usize,
         watched: impl FnOnce() -> bool,
     ) -> bool {
         let data = &framed.block.bytes()[..framed.length];
         let length = framed.before.len() + data.len() + framed.after.len();
         let mut gathered = lock(&self.gathered);
         // Asked under the lock: who stops watching looks here once more, after that.
-        if gathered.bytes.len() + length > MOST || !watched() {
+        if gathered.bytes.len() + length > most || !watched() {
             return false;
         }
+        gathered.bytes.reserve(length);
         gathered.transport.get_or_insert_with(|| Arc::clone(transport));
         gathered.bytes.extend_from_slice(framed.before);
         gathered.bytes.extend_from_slice(data);

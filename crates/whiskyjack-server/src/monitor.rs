@@ -1,8 +1,9 @@
 //! Watches the leader, and has it replaced when the application holds it up; has `overdue` look at all calls now and then.
 //! Sleeps while no call is under way.
 
+use crate::member::Inside;
 use crate::overdue::Overdue;
-use crate::pool::{Inside, Pool};
+use crate::pool::Pool;
 use crate::sys::Watched;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -59,6 +60,7 @@ impl Monitor {
             std::thread::park_timeout(if alert { ALERT } else { CALM });
             overdue.look(pool);
             let leader = pool.leader();
+            pool.members[leader].held.send_due(Instant::now());
             let inside = pool.members[leader].inside();
             if inside == Inside::Server {
                 seen = None;

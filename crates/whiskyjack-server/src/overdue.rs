@@ -4,7 +4,8 @@
 use crate::call::Progress;
 use crate::config::Config;
 use crate::http1::defaults;
-use crate::pool::{Inside, Pool};
+use crate::member::Inside;
+use crate::pool::Pool;
 use crate::witness::{Late, What};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};

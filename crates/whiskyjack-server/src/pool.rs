@@ -6,12 +6,13 @@
 //! - the standby thread, which never calls the application and leads only when every other thread is inside it,
 //!   hands over as soon as there is a request for a thread that sleeps.
 
-use crate::call::Call;
 use crate::config::Config;
 use crate::exchange::Application;
 use crate::forecast::Forecast;
+use crate::held::{Fate, QUICK};
 use crate::http1::{Stages, Turn, Workspace};
 use crate::lost::Losses;
+use crate::member::{Inside, Member};
 use crate::monitor::Monitor;
 use crate::reactor::{Reactor, lock};
 use crate::slots::Taken;
@@ -20,8 +21,7 @@ use crate::witness::Witness;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, OnceLock};
-use std::thread::Thread;
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Instant;
 
 /// Everything that the threads of one server share.
@@ -51,30 +51,6 @@ pub(crate) struct Pool {
     over: AtomicBool,
 }
 
-/// One thread as the others see it.
-#[derive(Debug, Default)]
-pub(crate) struct Member {
-    thread: OnceLock<Thread>,
-    pub(crate) watched: OnceLock<Watched>,
-    /// what the application knows the thread by
-    pub(crate) identity: OnceLock<u64>,
-    pub(crate) call: Arc<Call>,
-    woken: AtomicBool,
-    /// what it is inside of: see [`Inside`]
-    inside: AtomicU64,
-}
-
-/// What a thread is inside of that may hold it up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Inside {
-    /// neither of the two
-    Server,
-    /// the application's way back in from a wait, which may itself be a wait (for the interpreter)
-    Entry(u64),
-    /// a call of the application, by a number that no other call of the thread has
-    Call(u64),
-}
-
 #[derive(Debug)]
 struct Duty {
     leader: usize,
@@ -101,7 +77,11 @@ pub(crate) enum Stage {
 }
 
 enum Duties {
-    Turn(Taken),
+    /// a connection; `company` if others can go on behind it
+    Turn {
+        taken: Taken,
+        company: bool,
+    },
     Lead,
     Sleep,
     End,
@@ -160,8 +140,14 @@ impl Pool {
         let mut ready = Vec::new();
         loop {
             match self.next(me) {
-                Duties::Turn(taken) => self.turn(me, taken, application, &mut workspace),
-                Duties::Lead => self.outside(me, application, &mut || self.lead(me, &mut ready)),
+                Duties::Turn { taken, company } => {
+                    workspace.company = company && workspace.took < QUICK;
+                    self.turn(me, taken, application, &mut workspace);
+                }
+                Duties::Lead => {
+                    self.let_go(me);
+                    self.outside(me, application, &mut || self.lead(me, &mut ready));
+                }
                 Duties::Sleep => self.outside(me, application, &mut || {
                     member.sleep();
                     // Who is woken to lead polls at once: to enter the application first would only be in the way.
@@ -169,7 +155,10 @@ impl Pool {
                         self.lead(me, &mut ready);
                     }
                 }),
-                Duties::End => return,
+                Duties::End => {
+                    self.let_go(me);
+                    return;
+                }
             }
         }
     }
@@ -184,7 +173,10 @@ impl Pool {
             // Whoever comes back from the application while the leader is inside it needs no monitor to
             // see that the leader is held up: under a GIL, only one of the two can be running.
             if let Inside::Call(_) = self.members[duty.leader].inside() {
-                self.replace(&mut duty, me);
+                let before = self.replace(&mut duty, me);
+                drop(duty);
+                self.let_go(before);
+                duty = lock(&self.duty);
             }
         }
         if duty.leader == me && duty.look_around {
@@ -195,10 +187,16 @@ impl Pool {
         if duty.leader == me
             && let Some(taken) = duty.ready.pop_front()
         {
-            return Duties::Turn(taken);
+            let company = !duty.ready.is_empty() && calls_application;
+            return Duties::Turn { taken, company };
+        }
+        if duty.leader == me && !self.members[me].held.is_empty() {
+            drop(duty);
+            self.let_go(me);
+            return self.next(me);
         }
         if calls_application && let Some(taken) = duty.calls.pop_front() {
-            return Duties::Turn(taken);
+            return Duties::Turn { taken, company: false };
         }
         if duty.leader == me {
             // The standby calls nothing, but says so to those who have waited in vain.
@@ -206,7 +204,7 @@ impl Pool {
                 && at <= Instant::now()
                 && let Some(taken) = duty.calls.pop_front()
             {
-                return Duties::Turn(taken);
+                return Duties::Turn { taken, company: false };
             }
             return Duties::Lead;
         }
@@ -326,14 +324,26 @@ impl Pool {
                         self.forecast.went_through();
                     }
                     answered += 1;
-                    workspace.now = Instant::now();
-                    workspace.found = workspace.now;
+                    let now = Instant::now();
+                    workspace.took = now.saturating_duration_since(workspace.now);
+                    workspace.now = now;
+                    workspace.found = now;
                 }
                 Turn::Park(wanted, deadline) => {
                     taken.connection.settle(workspace);
                     match self.reactor.park(taken, wanted, deadline) {
                         Some(again) => taken = again,
                         None => return,
+                    }
+                }
+                Turn::Hold => {
+                    workspace.company = false;
+                    taken.connection.settle(workspace);
+                    let is_leader = || self.leader.load(Ordering::SeqCst) == me;
+                    match self.members[me].held.add(taken, workspace.now, is_leader) {
+                        Fate::Held => return,
+                        Fate::Due => return self.let_go(me),
+                        Fate::Refused(again) => taken = again,
                     }
                 }
                 Turn::Count(address) => {
@@ -363,6 +373,14 @@ impl Pool {
         }
     }
 
+    /// Sends what a thread holds back. It is the leader's to go on with the connections.
+    fn let_go(&self, member: usize) {
+        let taken = self.members[member].held.take();
+        if !taken.is_empty() {
+            lock(&self.duty).ready.extend(taken);
+        }
+    }
+
     fn close(&self, taken: Taken) {
         self.reactor.close(taken);
         if self.draining.load(Ordering::Relaxed) {
@@ -377,8 +395,9 @@ impl Pool {
         duty.calls.push_back(taken);
         if let Some(place) = duty.asleep.iter().rposition(|&thread| thread != self.standby()) {
             let thread = duty.asleep.remove(place);
-            self.replace(&mut duty, thread);
+            let before = self.replace(&mut duty, thread);
             drop(duty);
+            self.let_go(before);
             self.members[thread].wake();
         }
     }
@@ -392,8 +411,9 @@ impl Pool {
         let place = duty.asleep.iter().rposition(|&thread| thread != self.standby());
         let Some(place) = place.filter(|_| duty.leader == me) else { return false };
         let thread = duty.asleep.remove(place);
-        self.replace(&mut duty, thread);
+        let before = self.replace(&mut duty, thread);
         drop(duty);
+        self.let_go(before);
         self.members[thread].wake();
         true
     }
@@ -415,17 +435,19 @@ impl Pool {
             .or_else(|| duty.asleep.iter().position(|&thread| thread == self.standby()));
         let Some(place) = place else { return false };
         let thread = duty.asleep.remove(place);
-        self.replace(&mut duty, thread);
+        let before = self.replace(&mut duty, thread);
         drop(duty);
+        self.let_go(before);
         self.members[thread].wake();
         true
     }
 
-    /// Has another thread lead.
-    fn replace(&self, duty: &mut Duty, thread: usize) {
+    /// Has another thread lead. What the one before it holds back is to be let go, which it says.
+    fn replace(&self, duty: &mut Duty, thread: usize) -> usize {
         let before = std::mem::replace(&mut duty.leader, thread);
         self.leader.store(thread, Ordering::SeqCst);
         self.members[before].call.gathering.send();
+        before
     }
 
     /// The leader is held up: what it has gathered must not be.
@@ -524,41 +546,5 @@ impl Pool {
 
     pub(crate) fn is_over(&self) -> bool {
         self.over.load(Ordering::Acquire)
-    }
-}
-
-impl Member {
-    fn sleep(&self) {
-        while !self.woken.load(Ordering::Acquire) {
-            std::thread::park();
-        }
-    }
-
-    fn wake(&self) {
-        self.woken.store(true, Ordering::Release);
-        if let Some(thread) = self.thread.get() {
-            thread.unpark();
-        }
-    }
-
-    // Bit 0: inside of something; bit 1: it is a call; above: a number that changes with each.
-    fn enter(&self, call: bool) {
-        let number = (self.inside.load(Ordering::Relaxed) >> 2) + 1;
-        // Ordered before the look at whether the monitor sleeps, as the monitor orders its two.
-        self.inside.store(number << 2 | u64::from(call) << 1 | 1, Ordering::SeqCst);
-    }
-
-    fn leave(&self) {
-        let number = self.inside.load(Ordering::Relaxed) >> 2;
-        self.inside.store(number << 2, Ordering::Release);
-    }
-
-    pub(crate) fn inside(&self) -> Inside {
-        let value = self.inside.load(Ordering::SeqCst);
-        match value & 3 {
-            3 => Inside::Call(value >> 2),
-            1 => Inside::Entry(value >> 2),
-            _ => Inside::Server,
-        }
     }
 }

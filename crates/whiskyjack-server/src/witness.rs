@@ -6,7 +6,8 @@
 use crate::call::{Asked, Expired, Expiry};
 use crate::config::{Config, Record, Why};
 use crate::exchange::Application;
-use crate::pool::{Inside, Pool};
+use crate::member::{Inside, Member};
+use crate::pool::Pool;
 use crate::reactor::lock;
 use std::collections::VecDeque;
 use std::fmt::Write;
@@ -274,7 +275,7 @@ fn tell_without(pool: &Pool, application: &dyn Application, late: &Late) {
     let mut line = headline(late);
     let thread = &pool.members[late.member];
     line.push_str("; the interpreter is held (by C code that does not let go of it, as a rule)");
-    let calls = |member: &&crate::pool::Member| matches!(member.inside(), Inside::Call(_));
+    let calls = |member: &&Member| matches!(member.inside(), Inside::Call(_));
     if pool.members.iter().filter(calls).count() == 1 {
         line.push_str(": by this thread, as no other is inside the application");
     }

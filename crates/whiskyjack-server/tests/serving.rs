@@ -69,6 +69,40 @@ fn an_answer_does_not_wait_for_the_request_behind_it() {
 }
 
 #[test]
+fn an_answer_does_not_wait_for_the_request_of_another_peer() {
+    const PEERS: usize = 16;
+    for threads in [2, 8] {
+        let blocked = Arc::new(Barrier::new(2));
+        let inside = Arc::clone(&blocked);
+        let server = serve(
+            config(threads),
+            Answer(move |exchange: &mut dyn Exchange| {
+                if path(exchange) == b"/blocks" {
+                    inside.wait();
+                }
+                Ok(path(exchange))
+            }),
+        );
+        let mut peers: Vec<_> = (0..PEERS).map(|_| server.connect()).collect();
+        for round in 0..100 {
+            let blocks = round % PEERS;
+            for (number, peer) in peers.iter_mut().enumerate() {
+                let path = if number == blocks { "/blocks" } else { "/" };
+                peer.send(format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n"));
+            }
+            for (number, peer) in peers.iter_mut().enumerate() {
+                if number != blocks {
+                    assert_eq!(peer.response().body, b"/");
+                }
+            }
+            blocked.wait();
+            assert_eq!(peers[blocks].response().body, b"/blocks");
+        }
+        assert_eq!(server.drain(), Ended::Drained);
+    }
+}
+
+#[test]
 fn a_request_may_come_byte_by_byte() {
     let server = serve(config(1), echo_body());
     let mut peer = server.connect();

@@ -3,7 +3,7 @@
 use super::{Body, Cache, Connection, Next, Request, State, Workspace, defaults};
 use crate::call::{Expired, Times};
 use crate::exchange::{Application, Block, Exchange, Failure, Origin, Sent, Upload};
-use crate::gathering::Burst;
+use crate::gathering::{Burst, MOST, SMALL};
 use crate::input::Filled;
 use crate::output::Framed;
 use crate::reactor::lock;
@@ -71,10 +71,10 @@ impl Connection {
 }
 
 impl Connection {
-    /// Keeps a part of a response back, to leave in one write with what comes behind it.
-    fn gather(&self, workspace: &mut Workspace<'_>, framed: &Framed<'_>) -> bool {
+    /// Keeps a part of a response back, to leave in one write with what comes behind it, unless that makes more than `most`.
+    fn gather(&self, workspace: &mut Workspace<'_>, framed: &Framed<'_>, most: usize) -> bool {
         let is_gathered = self.output.is_empty()
-            && workspace.gathering.add(&self.transport, framed, workspace.watched);
+            && workspace.gathering.add(&self.transport, framed, most, workspace.watched);
         workspace.gathered |= is_gathered;
         is_gathered
     }
@@ -150,12 +150,17 @@ impl Http1Exchange<'_, '_> {
             }
         };
         let framed = Framed { before: &pending, block: piece, length, after };
-        let may_wait = match last {
+        // Many applications say that a piece is the last one only after it, but its length says so before.
+        let is_whole = last
+            || matches!(plan.framing, ResponseFraming::Length(total) if *bytes + length as u64 == total);
+        let most = match is_whole {
             // The response to the request that stands behind this one can take it along.
-            true => !self.connection.input.is_empty(),
-            false => self.burst.may_wait(Instant::now()),
+            true if !self.connection.input.is_empty() => MOST,
+            true if self.workspace.company => SMALL,
+            false if self.burst.may_wait(Instant::now()) => MOST,
+            true | false => 0,
         };
-        let result = match may_wait && self.connection.gather(self.workspace, &framed) {
+        let result = match most > 0 && self.connection.gather(self.workspace, &framed, most) {
             true => Ok(()),
             false => {
                 self.connection.regain(self.workspace);

@@ -56,6 +56,8 @@ pub(crate) enum Turn {
     Count(IpAddr),
     /// nothing, but others have waited long enough
     Yield,
+    /// nothing, but its response may wait for those of others
+    Hold,
     /// nothing any more
     Close,
 }
@@ -214,7 +216,9 @@ impl Connection {
     /// Gives lent memory back before the connection is parked.
     pub(crate) fn settle(&mut self, workspace: &mut Workspace<'_>) {
         self.input.settle(&mut workspace.spare);
-        if self.borrowed && self.is_idle() {
+        let is_answered = matches!(self.state, State::Flushing { next: Next::Request, .. });
+        if self.borrowed && (is_answered || self.is_idle()) {
+            self.head.clear();
             workspace.spare_head = mem::take(&mut self.head);
             self.borrowed = false;
         }
@@ -489,13 +493,15 @@ impl Connection {
     }
 
     fn flush(&mut self, workspace: &mut Workspace<'_>, next: Next, pace: Pace) -> io::Result<Step> {
+        let is_gathered =
+            workspace.gathered && matches!(next, Next::Request) && self.output.is_empty();
         // What another request stands behind leaves with its response.
-        let is_gathered = workspace.gathered
-            && matches!(next, Next::Request)
-            && !self.input.is_empty()
-            && self.output.is_empty();
-        if !is_gathered {
+        if !is_gathered || self.input.is_empty() {
             self.regain(workspace);
+            // Nothing is left where another thread has sent it already.
+            if is_gathered && workspace.company && !self.output.is_empty() {
+                return Ok(Step::Stop(State::Flushing { next, pace }, Turn::Hold));
+            }
         }
         if !self.output.flush(&self.transport)? {
             let config = workspace.config;
@@ -527,6 +533,12 @@ impl Connection {
                 State::Closed
             }
         }))
+    }
+
+    /// Sends what the socket takes of a response that was held back, in place of whoever goes on with the connection.
+    pub(crate) fn send_held(&mut self) {
+        // A fault is found again by who goes on with it.
+        let _ = self.output.flush(&self.transport);
     }
 
     /// Sends what the thread has gathered before the connection leaves its hands with a request.

@@ -6,7 +6,7 @@ use crate::gathering::Gathering;
 use crate::input::Spare;
 use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use whiskyjack_proto::date::DateCache;
 use whiskyjack_proto::head::RequestHead;
 use whiskyjack_proto::write::Defaults;
@@ -35,6 +35,10 @@ pub(crate) struct Workspace<'a> {
     pub(super) watched: &'a (dyn Fn() -> bool + Sync),
     /// there may be something in it, of the connection in hand
     pub(super) gathered: bool,
+    /// how long the last call took
+    pub(crate) took: Duration,
+    /// others can go on, and soon: a whole response may wait for theirs
+    pub(crate) company: bool,
     pub(crate) spare: Spare,
     /// a head's memory that no connection uses now
     pub(crate) spare_head: RequestHead,
@@ -61,6 +65,8 @@ impl<'a> Workspace<'a> {
             gathering: &call.gathering,
             watched,
             gathered: false,
+            took: Duration::ZERO,
+            company: false,
             spare: Spare::default(),
             spare_head: RequestHead::default(),
             pending: Vec::new(),
