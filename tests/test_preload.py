@@ -340,7 +340,9 @@ def test_a_boot_that_fails_is_3_and_told_once(shop: Shop, broken: str, why: str)
 
 
 THREADS = """
-import threading
+import ctypes, threading
+process = ctypes.CDLL(None)
+assert process.pthread_create(ctypes.byref(ctypes.c_ulong()), None, process.pause, None) == 0
 nobody = threading.Event()
 threading.Thread(target=nobody.wait, name="sampler", daemon=True).start()
 threading.Thread(target=nobody.wait, name="flusher").start()
@@ -350,7 +352,8 @@ threading.Thread(target=nobody.wait, name="flusher").start()
 def test_threads_that_are_started_on_import_are_named(preloaded: Preloaded, shop: Shop) -> None:
     shop.write(THREADS)
     server = preloaded()
-    server.wait_for_log(r"WARN the application has started threads while it was loaded \(sampler, flusher\)")
+    line = server.wait_for_log(r"WARN the application has started threads while it was loaded \((.*?)\): ")
+    assert line[1] == "sampler, flusher, 1 that Python does not know, called whiskyjack"
     assert answer(server).endswith(" x")
     shop.write()
     assert shop.reload() == (0, "")

@@ -52,25 +52,26 @@ def run(
 
 
 def children_of(pid: int) -> list[int]:
-    """The processes that this one has forked, the oldest first; none where it is gone."""
+    """The processes that this one has forked and that have not ended, the oldest first; none where it is gone."""
     try:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return []
-    return [int(child) for child in children.split() if is_there(int(child))]
+    return [int(child) for child in children.split() if words_of(int(child))]
+
+
+def words_of(pid: int) -> bytes:
+    """The command line of a process; nothing where it ends or has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
 
 
 def is_there(pid: int) -> bool:
     """Whether the process has not ended, be it that nobody has waited for it yet."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
-def is_loader(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"whiskyjack: loader")
     except (FileNotFoundError, ProcessLookupError):
         return False
 
@@ -178,7 +179,7 @@ class Server:
 
     def loaders(self) -> list[int]:
         """The process numbers of those that have loaded the application for workers to be forked from."""
-        return [child for child in children_of(self.process.pid) if is_loader(child)]
+        return [child for child in children_of(self.process.pid) if words_of(child).startswith(b"whiskyjack: loader")]
 
     @property
     def worker(self) -> int:

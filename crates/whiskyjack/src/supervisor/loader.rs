@@ -129,7 +129,7 @@ held stays locked in a worker for ever; start them in each worker, by os.registe
     Ok(())
 }
 
-/// The names of all threads but this one: of Python's own, and of those that only the system knows.
+/// All threads but this one: the names of Python's own, and those that only the system knows, of which a library may have one for each processor.
 fn threads(py: Python<'_>) -> PyResult<Vec<String>> {
     let threading = py.import("threading")?;
     let this: i32 = threading.call_method0("get_native_id")?.extract()?;
@@ -143,14 +143,20 @@ fn threads(py: Python<'_>) -> PyResult<Vec<String>> {
             names.push(thread.getattr("name")?.str()?.to_string());
         }
     }
+    let (mut others, mut called) = (0, BTreeSet::new());
     // Where there is no such directory only Python's are known.
     for task in fs::read_dir("/proc/self/task").into_iter().flatten().flatten() {
         let id = task.file_name().to_str().and_then(|id| id.parse().ok());
         if id.is_some_and(|id| !known.contains(&id))
             && let Ok(name) = fs::read_to_string(task.path().join("comm"))
         {
-            names.push(format!("{} (not Python's)", name.trim_end().escape_debug()));
+            others += 1;
+            called.insert(name.trim_end().escape_debug().to_string());
         }
+    }
+    if others > 0 {
+        let called: Vec<String> = called.into_iter().collect();
+        names.push(format!("{others} that Python does not know, called {}", called.join(" and ")));
     }
     Ok(names)
 }
