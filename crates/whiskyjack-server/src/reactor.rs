@@ -126,6 +126,10 @@ impl Reactor {
         let polling = &mut *polling;
         let now = Instant::now();
         let waiting = polling.listeners.iter().any(|listening| listening.waiting);
+        // What was left to those who had less to do is ours as soon as we have done what we had: they may have slept since.
+        if polling.yielded.is_some() && self.share() == Share::Take {
+            polling.accept_again = None;
+        }
         let accept_again = match polling.accept_again {
             Some(at) if waiting => Some(at),
             None if waiting && self.open() < self.connections && self.share() != Share::Leave => {
@@ -269,6 +273,7 @@ impl Reactor {
                             );
                         }
                         polling.accept_again = Some(now + ACCEPT_PAUSE);
+                        polling.yielded = None;
                         return;
                     }
                 },
@@ -390,4 +395,69 @@ impl Reactor {
 /// under these locks calls out.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simulation::config;
+    use std::net::{TcpListener, TcpStream};
+    use whiskyjack_proto::head::RequestHead;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    /// Whose turn it is, as a test says.
+    #[derive(Debug)]
+    struct Turn(Mutex<Share>);
+
+    impl Board for Turn {
+        fn began(&self, _: usize, _: &RequestHead, _: Instant) {}
+        fn ended(&self, _: usize) {}
+        fn connections(&self, _: usize) {}
+        fn share(&self) -> Share {
+            *lock(&self.0)
+        }
+        fn has_heirs(&self) -> bool {
+            true
+        }
+    }
+
+    /// A reactor that has left a connection to others and would look at it again in an hour, and the connection.
+    fn polite(turn: &Arc<Turn>) -> (Reactor, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let client = TcpStream::connect(listener.local_addr().expect("bound")).expect("connected");
+        let listener = Listener::new(listener.into()).expect("a listener");
+        let board: Arc<dyn Board> = Arc::<Turn>::clone(turn);
+        let config = Config { board: Some(board), ..config() };
+        let reactor = Reactor::new(vec![listener], &config).expect("a reactor");
+        look(&reactor);
+        assert_eq!(reactor.open(), 0);
+        lock(&reactor.poll).accept_again = Some(Instant::now() + HOUR);
+        look(&reactor);
+        assert_eq!(reactor.open(), 0);
+        (reactor, client)
+    }
+
+    fn look(reactor: &Reactor) {
+        reactor.poll(Some(Instant::now()), &mut Vec::new()).expect("polled");
+    }
+
+    #[test]
+    fn a_connection_that_was_left_to_others_is_taken_once_it_is_our_turn() {
+        let turn = Arc::new(Turn(Mutex::new(Share::Yield(HOUR))));
+        let (reactor, _client) = polite(&turn);
+        *lock(&turn.0) = Share::Take;
+        look(&reactor);
+        assert_eq!(reactor.open(), 1);
+    }
+
+    #[test]
+    fn a_pause_for_want_of_descriptors_ends_by_the_clock_alone() {
+        let turn = Arc::new(Turn(Mutex::new(Share::Yield(HOUR))));
+        let (reactor, _client) = polite(&turn);
+        lock(&reactor.poll).yielded = None;
+        *lock(&turn.0) = Share::Take;
+        look(&reactor);
+        assert_eq!(reactor.open(), 0);
+    }
 }

@@ -199,7 +199,7 @@ impl Application for Actor {
     }
 }
 
-fn config() -> Config {
+pub(crate) fn config() -> Config {
     let second = Some(Duration::from_secs(1));
     Config {
         threads: 1,
