@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -9,6 +10,11 @@ from typing import Protocol
 import pytest
 
 from tests.support.server import APPS, Server
+
+
+# A shell that starts the tests in the background has them ignore it, and what they start would inherit that: Ctrl-C would end no server.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Serve(Protocol):
