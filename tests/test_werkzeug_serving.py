@@ -408,9 +408,14 @@ def test_a_port_is_a_number() -> None:
 
 
 def test_what_needs_werkzeug_says_so_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "werkzeug.debug", None)
-    with pytest.raises(RuntimeError, match="use_debugger=True needs Werkzeug"):
-        serving.run_simple("127.0.0.1", 0, show, use_debugger=True)
+    monkeypatch.setitem(sys.modules, "werkzeug.middleware.shared_data", None)
+    with pytest.raises(RuntimeError, match=r"static_files=.* needs Werkzeug"):
+        serving.run_simple("127.0.0.1", 0, show, static_files={"/static": "."})
+
+
+def test_a_reloader_of_another_type_is_refused() -> None:
+    with pytest.raises(ValueError, match="reloader_type='inotify': write one of auto, stat, watchdog"):
+        serving.run_simple("127.0.0.1", 0, show, use_reloader=True, reloader_type="inotify")
 
 
 def test_a_reloaders_child_knows_itself(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -71,6 +71,8 @@ pub enum Error {
         doing: String,
         /// as Python prints it, without our frames
         traceback: String,
+        /// what it raised
+        exception: PyErr,
     },
     /// Ctrl-C or SIGTERM
     Interrupted,
@@ -111,7 +113,7 @@ impl fmt::Display for Error {
                 f,
                 "`{name}` is an ASGI application (a coroutine function); whiskyjack serves WSGI ones"
             ),
-            Error::Raised { doing, traceback } => {
+            Error::Raised { doing, traceback, .. } => {
                 write!(f, "{doing} failed\n{}", traceback.trim_end())
             }
             Error::Interrupted => f.write_str("interrupted"),
@@ -402,7 +404,8 @@ impl<'py> Loader<'py, '_> {
         if error.is_instance_of::<PyKeyboardInterrupt>(self.py) {
             return Error::Interrupted;
         }
-        Error::Raised { doing, traceback: traceback::format(self.py, error) }
+        let traceback = traceback::format(self.py, error);
+        Error::Raised { doing, traceback, exception: error.clone_ref(self.py) }
     }
 }
 

@@ -96,6 +96,16 @@ choice! {
 }
 
 choice! {
+    /// What tells that a file has changed.
+    ReloadEngine {
+        /// the system, where it can
+        Auto = "auto",
+        /// a look at every file, each second
+        Poll = "poll",
+    }
+}
+
+choice! {
     /// What becomes of a thread whose request is past its deadline.
     TimeoutAction {
         /// what it is doing is logged

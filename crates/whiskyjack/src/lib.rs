@@ -9,6 +9,7 @@ pub mod check;
 pub mod choices;
 pub mod command;
 pub mod credentials;
+pub mod development;
 pub mod embedded;
 pub mod engine;
 pub mod environment;
@@ -18,6 +19,7 @@ pub mod migrate;
 pub mod notify;
 pub mod program;
 pub mod reference;
+pub mod reloader;
 pub mod remote;
 pub mod settings;
 pub mod signals;
@@ -39,6 +41,8 @@ mod _whiskyjack {
 
     #[pymodule_export]
     use crate::embedded::{Request, Server};
+    #[pymodule_export]
+    use crate::reloader::python::FileWatcher;
     #[pymodule_export]
     use whiskyjack_wsgiref::module;
 

@@ -3,6 +3,7 @@
 use crate::activation;
 use crate::check;
 use crate::command::{self, Action};
+use crate::development;
 use crate::logs;
 use crate::migrate;
 use crate::reference;
@@ -125,6 +126,11 @@ fn start_directory() -> PathBuf {
 }
 
 fn serve(py: Python<'_>, plan: Plan) -> i32 {
+    let plan = match development::adapt(plan.settings) {
+        Ok(settings) => Plan { settings, ..plan },
+        Err(conflict) => return fail(&conflict, WRONG_SETTINGS),
+    };
+    development::announce(&plan.settings);
     let served = match plan.settings.workers {
         Workers::Count(0) => worker::serve(py, &plan.settings).map(|()| Outcome::Ended(0)),
         Workers::Auto | Workers::Count(_) => supervisor::serve(py, plan),

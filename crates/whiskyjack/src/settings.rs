@@ -2,10 +2,11 @@
 //! Knows not where a value comes from: `sources` does.
 
 use crate::choices::{
-    ClientCertificates, Level, ProxyVersions, TimeoutAction, Unbelieved, Underscores,
+    ClientCertificates, Level, ProxyVersions, ReloadEngine, TimeoutAction, Unbelieved, Underscores,
 };
 use crate::environment::Assignments;
 use crate::identity::Account;
+use crate::reloader::patterns::Glob;
 use crate::sockets::Bind;
 use crate::spec::Spec;
 use crate::values::{
@@ -88,11 +89,13 @@ pub enum Group {
     Http,
     /// what is written down
     Logs,
+    /// what helps who writes the application
+    Development,
 }
 
 impl Group {
     /// The headings in order.
-    pub const ALL: [Group; 9] = [
+    pub const ALL: [Group; 10] = [
         Group::Application,
         Group::Addresses,
         Group::Tls,
@@ -102,6 +105,7 @@ impl Group {
         Group::Limits,
         Group::Http,
         Group::Logs,
+        Group::Development,
     ];
 
     /// The heading.
@@ -116,6 +120,7 @@ impl Group {
             Group::Limits => "Limits",
             Group::Http => "HTTP",
             Group::Logs => "Logs",
+            Group::Development => "Development",
         }
     }
 }
@@ -392,6 +397,26 @@ settings! {
 
     /// The least severe messages written to standard error.
     log_level: Level = "info", "log-level", "LEVEL", Logs;
+
+    /// Replace the worker when a file of the application has changed: a module that it has imported or could, an `env-file`, or what
+    /// `reload-include` names. An import that fails is shown in the terminal and in the browser until it is mended. Not for production.
+    reload: bool = "false", "reload", "BOOL", Development;
+
+    /// Files to watch as well: a file, a directory, a name such as `*.html` in any directory, or a path such as `templates/**/*.html`.
+    reload_include: Vec<Glob> = "", "reload-include" | "reload-extra-file", "GLOB", Development;
+
+    /// Files and directories not to watch: a name such as `migrations` anywhere, or a path such as `build/*.py`.
+    reload_exclude: Vec<Glob> = "", "reload-exclude", "GLOB", Development;
+
+    /// What tells of changes: the system (`auto`), or a look at each file every second (`poll`), as for files on other machines.
+    reload_engine: ReloadEngine = "auto", "reload-engine", "ENGINE", Development;
+
+    /// Show what the application raises in the browser: in Werkzeug's debugger where it is installed, which runs code for who has the
+    /// PIN, otherwise on a page of its own. For one worker, bound to loopback. Not for production.
+    debug: bool = "false", "debug", "BOOL", Development;
+
+    /// Let `debug` be where others may reach it: all they need to run code here is its PIN.
+    debug_unsafe_bind: bool = "false", "debug-unsafe-bind", "BOOL", Development;
 }
 
 /// The setting of this name.

@@ -6,6 +6,7 @@ use crate::application::{self, Loaded};
 use crate::banner::{self, Banner};
 use crate::choices::{Unbelieved, Underscores};
 use crate::credentials;
+use crate::development::{self, Watch as FileWatch};
 use crate::engine;
 use crate::environment;
 use crate::identity;
@@ -26,6 +27,7 @@ use socket2::Socket;
 use std::env;
 use std::fmt;
 use std::io;
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use whiskyjack_server::config::{Config, Observer};
 use whiskyjack_server::listener::Listener;
@@ -114,6 +116,7 @@ pub fn load(py: Python<'_>, settings: &Settings) -> Result<Loaded, Error> {
     let directory = directory.map_err(|error| Error::System("no current directory", error))?;
     let variables = environment::apply(py, &settings.env_file, &settings.env);
     variables.map_err(|error| Error::Usage(error.to_string()))?;
+    development::prepare(py, settings).map_err(|error| Error::python(py, &error))?;
     let pythonpath: Vec<_> = settings.pythonpath.iter().map(|path| absolute(path)).collect();
     let loaded = application::load(py, settings.app.as_ref(), &directory, &pythonpath);
     loaded.map_err(Error::Application)
@@ -192,6 +195,7 @@ pub fn live(py: Python<'_>, birth: Birth) -> i32 {
         let log = open_access_log(&settings)?;
         let loaded = match loaded {
             Some(loaded) => loaded,
+            None if settings.reload => load_and_watch(py, &settings, &channel)?,
             None => load(py, &settings)?,
         };
         let bound = Bound { sockets, ..Bound::default() };
@@ -209,6 +213,25 @@ pub fn live(py: Python<'_>, birth: Birth) -> i32 {
     }
 }
 
+/// Loads what is to be replaced as soon as it has changed. If that fails, what is served is the reason.
+fn load_and_watch(
+    py: Python<'_>,
+    settings: &Settings,
+    channel: &Arc<UnixStream>,
+) -> Result<Loaded, Error> {
+    let python = |error| Error::python(py, &error);
+    let (loaded, beside) = match load(py, settings) {
+        Err(Error::Application(error)) if !matches!(error, application::Error::Interrupted) => {
+            development::stand_in(py, settings, &error).map_err(python)?
+        }
+        loaded => (loaded?, Vec::new()),
+    };
+    let watch = FileWatch::begin(py, settings, beside).map_err(python)?;
+    let started = watch.start(Arc::clone(channel));
+    started.map_err(|error| Error::System("cannot start a thread", error))?;
+    Ok(loaded)
+}
+
 /// What a process serves, and for whom.
 struct Served {
     bound: Bound,
@@ -224,6 +247,8 @@ fn run(py: Python<'_>, settings: &Settings, loaded: Loaded, served: Served) -> R
         true => validated(py, &loaded).map_err(|error| Error::python(py, &error))?,
         false => loaded.application.clone_ref(py),
     };
+    let application = development::debugged(py, settings, application);
+    let application = application.map_err(|error| Error::python(py, &error))?;
     let siblings = duty.as_ref().is_some_and(|duty| duty.siblings);
     let gateway = Gateway::new(py, application, gateway_options(settings, siblings));
     let is_watched = settings.timeout.0.is_some() || settings.slow_log.0.is_some();

@@ -1,9 +1,11 @@
 from collections.abc import Callable, Mapping, Sequence
+from os import PathLike
+from pathlib import Path
 from typing import Any, Protocol
 
 from whiskyjack._whiskyjack import wsgiref as wsgiref
 
-__all__ = ["Request", "RequestTimeout", "Server", "__version__", "main", "wsgiref"]
+__all__ = ["FileWatcher", "Request", "RequestTimeout", "Server", "__version__", "main", "wsgiref"]
 
 __version__: str
 
@@ -67,6 +69,25 @@ class Server:
     # the request that the calling thread answers, where there is a hook
     @staticmethod
     def current() -> Request | None: ...
+
+# watches the files of what the process has imported and of what can be imported from Python's path, and extra ones
+class FileWatcher:
+    def __init__(
+        self,
+        *,
+        # whether the system tells of changes; where not, files are looked at in this interval, in seconds
+        events: bool,
+        interval: float,
+        # files, and directories all below which counts
+        extra_files: Sequence[str | PathLike[str]],
+        # as with fnmatch, of whole paths
+        exclude_patterns: Sequence[str],
+    ) -> None: ...
+    # what tells of changes: inotify, FSEvents, kqueue or stat
+    @property
+    def name(self) -> str: ...
+    # waits until files have changed, and returns them; handlers of signals run meanwhile
+    def wait(self) -> list[Path]: ...
 
 # runs the whiskyjack command and returns its exit code
 def main(argv: Sequence[str]) -> int: ...

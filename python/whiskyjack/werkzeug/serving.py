@@ -24,10 +24,12 @@ from importlib import import_module
 from typing import Any, Literal, TypeAlias
 from urllib.parse import urlsplit
 
+from whiskyjack._development import debugged, tell_pin
 from whiskyjack._whiskyjack import Request as _Request
 from whiskyjack._whiskyjack import Server as _Server
 from whiskyjack._whiskyjack import __version__
 from whiskyjack._whiskyjack import wsgiref as _wsgiref
+from whiskyjack.werkzeug import _reloader
 from whiskyjack.werkzeug._certificates import (
     generate_adhoc_ssl_context,
     generate_adhoc_ssl_pair,
@@ -454,6 +456,10 @@ class _Front(simple_server._Front):
         def call(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
             if "REMOTE_PORT" in environ:
                 environ["REMOTE_PORT"] = int(environ["REMOTE_PORT"])
+            if "CONTENT_LENGTH" in environ and (coding := _transfer_coding()):
+                # As with the original; the command gives the length that the decoded body has.
+                environ["HTTP_TRANSFER_ENCODING"] = coding
+                del environ["CONTENT_LENGTH"]
             if environ["RAW_URI"].startswith("//"):
                 environ["PATH_INFO"] = "/" + environ["PATH_INFO"].lstrip("/")
             if is_overridden:
@@ -497,6 +503,12 @@ class _Front(simple_server._Front):
             self.engine.stop()
         else:
             self.server.log("error", "%s", _told(error))
+
+
+def _transfer_coding() -> str | None:
+    request = _Server.current()
+    fields = request.fields if request is not None else ()
+    return next((value for name, value in fields if name.lower() == "transfer-encoding"), None)
 
 
 def make_server(
@@ -545,13 +557,13 @@ def run_simple(
     if static_files:
         shared = _of_werkzeug("middleware.shared_data", f"static_files={static_files!r}")
         application = shared.SharedDataMiddleware(application, static_files)
+    if reloader_type not in _reloader.TYPES:
+        raise ValueError(f"reloader_type={reloader_type!r}: write one of {', '.join(_reloader.TYPES)}")
     if use_debugger:
-        debug = _of_werkzeug("debug", "use_debugger=True")
-        debugged = debug.DebuggedApplication(application, evalex=use_evalex)
-        debugged.trusted_hosts.append(hostname)
-        application = debugged
-    reloader = _of_werkzeug("_reloader", "use_reloader=True") if use_reloader else None
-    inherited = int(os.environ["WERKZEUG_SERVER_FD"]) if is_running_from_reloader() else None
+        application = debugged(application, [hostname], evalex=use_evalex)
+        if is_running_from_reloader() or not use_reloader:
+            tell_pin(application)
+    inherited = os.environ.get("WERKZEUG_SERVER_FD") if is_running_from_reloader() else None
     server = make_server(
         hostname,
         port,
@@ -561,23 +573,20 @@ def run_simple(
         request_handler,
         passthrough_errors,
         ssl_context,
-        fd=inherited,
+        # somebody else's reloader may use the other variable for itself
+        fd=None if inherited is None else int(inherited),
     )
     if inherited is None:
         server.log_startup()
         _log("info", styled("Press CTRL+C to quit", "yellow"))
-    if reloader is None:
+    if not use_reloader:
         server.serve_forever()
         return
     server.socket.set_inheritable(True)
     os.environ["WERKZEUG_SERVER_FD"] = str(server.fileno())
     try:
-        reloader.run_with_reloader(
-            server.serve_forever,
-            extra_files=extra_files,
-            exclude_patterns=exclude_patterns,
-            interval=reloader_interval,
-            reloader_type=reloader_type,
+        _reloader.run_with_reloader(
+            server.serve_forever, extra_files, exclude_patterns, reloader_interval, reloader_type
         )
     finally:
         server.server_close()
@@ -592,7 +601,7 @@ def _of_werkzeug(module: str, argument: str) -> Any:
 
 def is_running_from_reloader() -> bool:
     """Whether this process is one that a reloader has started."""
-    return os.environ.get("WERKZEUG_RUN_MAIN") == "true"
+    return _reloader.is_child()
 
 
 def is_ssl_error(error: BaseException | None = None) -> bool:

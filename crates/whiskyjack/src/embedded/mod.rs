@@ -155,7 +155,7 @@ fn is_taken(setting: &Setting) -> bool {
                 || setting.name == "requests-per-connection"
                 || setting.name.starts_with("limit-connections")
         }
-        Group::Addresses | Group::Workers | Group::Logs => false,
+        Group::Addresses | Group::Workers | Group::Logs | Group::Development => false,
     };
     is_a_servers && NOT_TAKEN.iter().all(|(name, _)| *name != setting.name)
 }

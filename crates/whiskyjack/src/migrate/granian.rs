@@ -7,7 +7,7 @@ use super::texts;
 const HTTP2: &str = "HTTP/2 is not spoken yet; a proxy in front can";
 const RUNTIME: &str = "there is no runtime beside the threads that call the application";
 const LOOP: &str = "it is about ASGI and RSGI, and whiskyjack serves WSGI";
-const RELOAD: &str = "there is no choice of what to watch";
+const RELOAD: &str = "reload-exclude takes patterns of a shell, no regular expressions";
 const SAMPLES: &str = "the supervisor looks at each worker's memory every second";
 
 /// Every setting of Granian 2.8.
@@ -127,11 +127,11 @@ pub static ROWS: &[Row] = &[
     Row::value("metrics-address", "--metrics-address", Same("metrics")),
     Row::value("metrics-port", "--metrics-port", Same("metrics")),
     Row::switch("reload", "--reload --no-reload", Same("reload")),
-    Row::value("reload-paths", "--reload-paths", Missing(RELOAD)),
-    Row::value("reload-ignore-dirs", "--reload-ignore-dirs", Missing(RELOAD)),
+    Row::value("reload-paths", "--reload-paths", Same("reload-include")),
+    Row::value("reload-ignore-dirs", "--reload-ignore-dirs", Same("reload-exclude")),
     Row::value("reload-ignore-patterns", "--reload-ignore-patterns", Missing(RELOAD)),
-    Row::value("reload-ignore-paths", "--reload-ignore-paths", Missing(RELOAD)),
-    Row::value("reload-tick", "--reload-tick", Missing(RELOAD)),
+    Row::value("reload-ignore-paths", "--reload-ignore-paths", Same("reload-exclude")),
+    Row::value("reload-tick", "--reload-tick", Needless("what changes within 50 ms is one change")),
     Row::switch(
         "reload-ignore-worker-failure",
         "--reload-ignore-worker-failure --no-reload-ignore-worker-failure",

@@ -51,12 +51,8 @@ pub static ROWS: &[Row] = &[
         As("limit-request-field-size", texts::limit_of_16m),
     ),
     Row::switch("reload", "--reload", Same("reload")),
-    Row::value(
-        "reload_engine",
-        "--reload-engine",
-        Missing("there is no choice of ways to find out what changed"),
-    ),
-    Row::value("reload_extra_files", "--reload-extra-file", Same("reload-extra-file")),
+    Row::value("reload_engine", "--reload-engine", As("reload-engine", texts::reload_engine)),
+    Row::value("reload_extra_files", "--reload-extra-file", Same("reload-include")),
     Row::switch("spew", "--spew", Missing("tracing each line is a debugger's work")),
     Row::switch(
         "check_config",

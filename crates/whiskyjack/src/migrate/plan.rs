@@ -197,7 +197,6 @@ impl Plan {
 pub fn absent(name: &str) -> String {
     let instead = match name {
         "ciphers" => "; there is nothing to choose, rustls has no weak ones",
-        "reload" | "reload-extra-file" => "; restart it by hand, or by an editor's watcher",
         "static" => "; let the application or a proxy in front serve files",
         "statsd-host" | "statsd-prefix" | "statsd-tags" | "metrics" => {
             "; the access log has what can be counted"

@@ -50,6 +50,11 @@ pub fn milliseconds(text: &str) -> Result<String, String> {
     Ok(format!("{text}ms"))
 }
 
+/// What tells of changed files: by inotify is how ours does it where it can.
+pub fn reload_engine(text: &str) -> Result<String, String> {
+    Ok(if text == "inotify" { "auto".to_owned() } else { text.to_owned() })
+}
+
 /// A level of Python's logging, or one like it.
 pub fn level(text: &str) -> Result<String, String> {
     let level = text.to_ascii_lowercase();

@@ -1,6 +1,7 @@
 //! The line between the supervisor and a process it forked: a message a line, as JSON. Its end tells each side that the other is gone.
 //! Knows no message but by its type.
 
+use crate::reloader::Change;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -31,6 +32,11 @@ pub enum Report {
     },
     /// somebody has told it to drain
     Draining,
+    /// files that it has to do with have changed
+    Changed {
+        /// which, and to what
+        changes: Vec<Change>,
+    },
     /// another should stand in its place
     Replace {
         /// for people
@@ -44,6 +50,8 @@ pub enum Report {
 pub enum Order {
     /// say `Connection: close` from now on
     Announce,
+    /// take connections again
+    LookAround,
     /// open the log files anew
     Reopen,
 }

@@ -107,6 +107,7 @@ impl Duty {
             for order in receive::<Order>(&self.channel) {
                 match order {
                     Order::Announce => handle.announce(),
+                    Order::LookAround => handle.look_around(),
                     Order::Reopen => {
                         if let Some(log) = &log {
                             log.reopen();
@@ -114,7 +115,7 @@ impl Duty {
                     }
                 }
             }
-            if self.slot.standing() == Standing::Serving {
+            if self.slot.standing() != Standing::Draining {
                 log::warn!("the supervisor is gone: finishing what is under way");
                 // As if it had asked for it. Nobody is left who could be told of a failure.
                 let _ = raise(SIGTERM);

@@ -3,6 +3,7 @@
 
 pub mod certificate;
 pub mod cgroup;
+mod changes;
 pub mod channel;
 pub mod control;
 pub mod duty;
@@ -20,6 +21,7 @@ pub mod wakeup;
 
 use self::certificate::{Cause, Certificate};
 use self::cgroup::Cgroup;
+use self::changes::Changes;
 use self::channel::{Channel, Report};
 use self::control::Control;
 use self::duty::Duty;
@@ -48,7 +50,6 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Signal, WaitOptions, wait};
 use socket2::Socket;
 use std::collections::{BTreeMap, VecDeque};
-use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -129,6 +130,7 @@ struct Supervisor<'py> {
     failed: Option<String>,
     next_look: Instant,
     touched: BTreeMap<PathBuf, Option<SystemTime>>,
+    changes: Changes,
     /// what the workers that serve say they are
     serves: Option<(String, String)>,
 }
@@ -226,6 +228,7 @@ impl<'py> Supervisor<'py> {
             failed: None,
             next_look: Instant::now(),
             touched: BTreeMap::new(),
+            changes: Changes::default(),
             serves: None,
         };
         supervisor.is_touched();
@@ -381,17 +384,22 @@ impl<'py> Supervisor<'py> {
             }
             inheritance.serves();
         }
+        self.catch_up();
     }
 
     fn reloaded(&mut self, result: &Result<(), String>) {
         match result {
             Ok(()) => log::info!("reloaded: {} workers serve the new code", self.fleet.serving()),
-            Err(why) => log::error!("the reload failed, what served goes on serving: {why}"),
+            Err(why) => {
+                log::error!("the reload failed, what served goes on serving: {why}");
+                self.release();
+            }
         }
         self.tell_ready(result.is_ok());
         if let Some(control) = &mut self.control {
             control.reloaded(result);
         }
+        self.catch_up();
     }
 
     /// Reads what the workers tell.
@@ -428,6 +436,7 @@ impl<'py> Supervisor<'py> {
                 }
                 self.fleet.drains(number, now);
             }
+            Report::Changed { changes } => self.changed(changes),
             Report::Replace { why } => self.replace(number, why),
         }
     }
@@ -536,7 +545,7 @@ impl<'py> Supervisor<'py> {
         for process in self.processes.values_mut() {
             process.examine();
             if process.slot.standing() == Standing::Serving {
-                if let Some(why) = outgrown(&self.settings, process, now) {
+                if let Some(why) = process.outgrown(&self.settings, now) {
                     leaving.push((process.number, why));
                 }
                 if let Some(timeout) = self.settings.stall_timeout.0
@@ -556,18 +565,6 @@ impl<'py> Supervisor<'py> {
         if self.is_touched() {
             self.reload();
         }
-    }
-
-    /// Whether one of the files has changed since the last look.
-    fn is_touched(&mut self) -> bool {
-        let mut is_touched = false;
-        for path in &self.settings.touch_reload {
-            let modified = fs::metadata(path).and_then(|found| found.modified()).ok();
-            let before = self.touched.insert(path.clone(), modified);
-            // A file that is away for a moment is being replaced.
-            is_touched |= modified.is_some() && before.is_some_and(|before| before != modified);
-        }
-        is_touched
     }
 }
 
@@ -591,14 +588,4 @@ fn rules(settings: &Settings) -> Rules {
         boot_timeout: settings.boot_timeout + GRACE,
         drain_timeout: settings.graceful_timeout + signals::LAST_WORDS + GRACE,
     }
-}
-
-fn outgrown(settings: &Settings, process: &Process, now: Instant) -> Option<String> {
-    let (most, rss) = (settings.max_worker_rss.bytes(), process.rss.unwrap_or(0));
-    if most > 0 && rss > most {
-        return Some(format!("it has {} MiB of memory, over max-worker-rss", rss >> 20));
-    }
-    let age = now.saturating_duration_since(process.born);
-    let lifetime = settings.max_worker_lifetime.0.filter(|lifetime| age > *lifetime)?;
-    Some(format!("it is older than {lifetime:?}"))
 }

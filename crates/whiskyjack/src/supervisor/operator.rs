@@ -6,6 +6,7 @@ use super::upgrade::{Heir, News};
 use super::{Ending, Supervisor, rules, workers};
 use crate::board::Standing;
 use crate::credentials;
+use crate::development;
 use crate::logs;
 use crate::settings::Settings;
 use rustix::process::Signal;
@@ -100,7 +101,7 @@ impl Supervisor<'_> {
         }
     }
 
-    fn order(&self, order: Order) {
+    pub(super) fn order(&self, order: Order) {
         let born =
             self.processes.values().map(|process| (process.number, process.channel.stream()));
         for (number, channel) in born.chain(self.nursery.channels()) {
@@ -116,17 +117,21 @@ impl Supervisor<'_> {
             return;
         }
         self.notifier.reloading();
-        match self.sources.resolve() {
-            Ok(resolved) => {
-                if let Err(error) = self.renew(&resolved.settings) {
+        let resolved = self.sources.resolve().map_err(|error| error.to_string());
+        let settings = resolved.and_then(|resolved| {
+            development::adapt(resolved.settings).map_err(|conflict| conflict.to_string())
+        });
+        match settings {
+            Ok(settings) => {
+                if let Err(error) = self.renew(&settings) {
                     return self.reloaded(&Err(error.to_string()));
                 }
-                self.adopt(resolved.settings);
+                self.adopt(settings);
                 log::info!("reloading: one worker with the new code comes first");
                 self.fleet.want(workers(&self.settings));
                 self.fleet.reload();
             }
-            Err(error) => self.reloaded(&Err(error.to_string())),
+            Err(why) => self.reloaded(&Err(why)),
         }
     }
 
@@ -154,8 +159,10 @@ impl Supervisor<'_> {
             ("bind", self.settings.bind != settings.bind),
             ("chdir", self.settings.chdir != settings.chdir),
             ("control", self.settings.control != settings.control),
+            ("debug", self.settings.debug != settings.debug),
             ("group", self.settings.group != settings.group),
             ("pid", self.settings.pid != settings.pid),
+            ("reload", self.settings.reload != settings.reload),
             ("umask", self.settings.umask != settings.umask),
             ("user", self.settings.user != settings.user),
         ];
@@ -166,6 +173,8 @@ impl Supervisor<'_> {
             bind: self.settings.bind.clone(),
             chdir: self.settings.chdir.clone(),
             control: self.settings.control.clone(),
+            debug: self.settings.debug,
+            reload: self.settings.reload,
             pid: self.settings.pid.clone(),
             ..settings
         };

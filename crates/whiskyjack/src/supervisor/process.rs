@@ -3,6 +3,7 @@
 use super::certificate::{Cause, Certificate};
 use super::channel::{Channel, Report};
 use crate::board::{Slot, Standing};
+use crate::settings::Settings;
 use rustix::process::{Pid, Signal, WaitStatus, kill_process, test_kill_process};
 use std::fs;
 use std::time::{Duration, Instant};
@@ -120,6 +121,17 @@ impl Process {
     pub fn examine(&mut self) {
         // One that has ended, and that nobody has waited for yet, has none.
         self.rss = resident(self.pid).filter(|rss| *rss > 0).or(self.rss);
+    }
+
+    /// Why another should stand in its place, if it has grown too large or too old.
+    pub fn outgrown(&self, settings: &Settings, now: Instant) -> Option<String> {
+        let (most, rss) = (settings.max_worker_rss.bytes(), self.rss.unwrap_or(0));
+        if most > 0 && rss > most {
+            return Some(format!("it has {} MiB of memory, over max-worker-rss", rss >> 20));
+        }
+        let age = now.saturating_duration_since(self.born);
+        let lifetime = settings.max_worker_lifetime.0.filter(|lifetime| age > *lifetime)?;
+        Some(format!("it is older than {lifetime:?}"))
     }
 
     /// What is known of its death. `memory_kills` is what the kernel counts now.
