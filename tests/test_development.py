@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from tests.conftest import Serve
 from tests.support.process import on_linux
 from tests.support.server import COMMAND, run
-from tests.support.terminal import Poller, Terminal, in_terminal, save
+from tests.support.terminal import Poller, Terminal, in_terminal, save, save_and_see
 from tests.support.wire import conversation, get, read_response, send
 
 pytestmark = on_linux
@@ -163,6 +164,35 @@ def test_a_request_under_way_finishes_with_the_code_that_it_began_with(project: 
         assert read_response(connection).body == b"one"
     assert send(server.port, get("/")).body == b"two"
     assert before not in server.workers() or len(server.workers()) == 2
+
+
+RUN = """
+if __name__ == "__main__":
+    from whiskyjack.werkzeug.serving import run_simple
+    run_simple("127.0.0.1", 0, app, use_reloader=True, threaded=True)
+"""
+
+
+@pytest.mark.parametrize(
+    "without", ["", "import sys; sys.modules['werkzeug'] = None"], ids=["with", "without Werkzeug"]
+)
+def test_a_program_that_is_broken_comes_back_when_it_is_mended(project: Path, without: str) -> None:
+    path = project / "shop.py"
+    save(path, page("one", without) + RUN)
+    with in_terminal([sys.executable, "shop.py"], project) as terminal:
+        port = int(terminal.wait_for(r"http://127\.0\.0\.1:(\d+)"))
+        terminal.wait_for(r" \* Restarting with \w+")
+        with Poller(port) as poller:
+            poller.wait_for(200, "one")
+            save_and_see(path, page("two", without) + "def (:\n" + RUN, poller, 500, "def (:")
+            terminal.wait_for("SyntaxError: invalid syntax")
+            save_and_see(
+                path, page("three", without, "import no_such_bird") + RUN, poller, 500, "stands in the terminal"
+            )
+            terminal.wait_for("No module named 'no_such_bird'")
+            save_and_see(path, page("four", without) + RUN, poller, 200, "four")
+        assert poller.faults == [], poller.faults
+        assert terminal.interrupt() == 0, terminal.text()
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,9 @@ import socketserver
 import ssl
 import struct
 import sys
+import threading
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from http.server import BaseHTTPRequestHandler
 from importlib import import_module
 from typing import Any, Literal, TypeAlias
@@ -584,9 +585,22 @@ def run_simple(
         return
     server.socket.set_inheritable(True)
     os.environ["WERKZEUG_SERVER_FD"] = str(server.fileno())
+
+    @contextlib.contextmanager
+    def stand_in(other: WSGIApplication) -> Iterator[None]:
+        rest: dict[str, Any] = {"ssl_context": ssl_context, "fd": server.fileno()}
+        standing = make_server(hostname, port, other, threaded=True, **rest)
+        thread = threading.Thread(target=standing.serve_forever, name="stand-in", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            standing.shutdown()
+            thread.join()
+
     try:
         _reloader.run_with_reloader(
-            server.serve_forever, extra_files, exclude_patterns, reloader_interval, reloader_type
+            server.serve_forever, stand_in, extra_files, exclude_patterns, reloader_interval, reloader_type
         )
     finally:
         server.server_close()
