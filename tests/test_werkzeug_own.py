@@ -41,7 +41,7 @@ def unpacked(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     for needed in ("ephemeral_port_reserve", "cryptography"):
         if importlib.util.find_spec(needed) is None:
             pytest.skip(f"{needed} is not installed, which Werkzeug's tests import")
-    cache: Path = request.config.cache.mkdir("werkzeug")  # type: ignore[union-attr]
+    cache: Path = request.config.cache.mkdir("werkzeug")
     archive = cache / f"werkzeug-{VERSION}.tar.gz"
     if not archive.exists():
         download = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", "werkzeug"]
