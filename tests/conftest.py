@@ -11,8 +11,7 @@ import pytest
 
 from tests.support.server import APPS, Server
 
-
-# A shell that starts the tests in the background has them ignore it, and what they start would inherit that: Ctrl-C would end no server.
+# A shell has what it starts in the background ignore it, and servers would inherit that from the tests: none would hear Ctrl-C.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
