@@ -12,7 +12,7 @@ import pytest
 from tests.apps.bodies import MATERIAL, made, told
 from tests.conftest import Served
 from tests.support.client import curl
-from tests.support.programs import need_undici, program, run
+from tests.support.programs import chromium, need_undici, program, run
 from tests.support.server import Server
 from tests.support.session import SESSIONS, Answer, Question, answers_of, node
 
@@ -269,19 +269,8 @@ LONG = 220_000
 
 
 def test_chromium_shows_a_page_with_its_parts_and_sends_forms_and_uploads(served: Served, tmp_path: Path) -> None:
-    chromium = program("chromium", "chromium-browser", "google-chrome", package="chromium")
     server = served("page:application", "--threads", "8")
-    flags = [
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-dev-shm-usage",
-        "--disable-background-networking",
-        "--no-first-run",
-        "--no-proxy-server",
-        f"--user-data-dir={tmp_path}/profile",
-    ]
-    shown = run([chromium, *flags, "--dump-dom", f"{server.url}/page/"], cwd=tmp_path).decode()
+    shown = chromium(f"{server.url}/page/", tmp_path)
     found = re.search(r'<pre id="results">(.*?)</pre>', shown, re.DOTALL)
     assert found is not None, shown[:2000]
     part = told(MATERIAL[1000:1_001_000])

@@ -13,6 +13,7 @@ import pytest
 import requests
 
 from tests.support.client import ask
+from tests.support.programs import chromium
 from tests.support.server import DEADLINE, Server, environment
 from tests.support.sockets import listening, port_of
 from tests.support.terminal import Poller, Terminal, in_terminal, save, save_and_read, save_and_see
@@ -112,6 +113,19 @@ def test_a_save_is_seen_and_an_error_recovers_without_a_refused_connection(proje
         assert poller.faults == []
         assert {status for status, _ in poller.answers} == {200, 500}
         assert terminal.interrupt() == 0, terminal.text()
+
+
+def test_a_browser_shows_what_cannot_be_imported_and_then_the_page_again(project: Path, tmp_path: Path) -> None:
+    page = project / "shop/urls.py"
+    with in_terminal([*MANAGE, "runserver", "0"], project) as terminal:
+        port = port_in(terminal)
+        with Poller(port) as poller:
+            save_and_see(page, "def (:\n", poller, 500, "SyntaxError")
+        url = f"http://127.0.0.1:{port}/"
+        assert "SyntaxError" in chromium(url, tmp_path)
+        with Poller(port) as poller:
+            save_and_see(page, urls("mended"), poller, 200, "mended")
+        assert "mended" in chromium(url, tmp_path)
 
 
 def test_who_asks_while_no_application_can_be_loaded_waits_until_it_can(project: Path) -> None:

@@ -14,6 +14,7 @@ import werkzeug.serving
 from click.testing import CliRunner
 
 from tests.support.client import ask
+from tests.support.programs import chromium
 from tests.support.server import DEADLINE, environment
 from tests.support.terminal import Poller, Terminal, in_terminal, save, save_and_see
 from whiskyjack.contrib.flask import Whiskyjack, run_command
@@ -64,6 +65,19 @@ def test_a_save_is_seen_and_an_error_recovers_without_a_refused_connection(proje
         assert {status for status, _ in poller.answers} == {200, 500}
         assert "Whiskyjack" in ask("requests", f"http://127.0.0.1:{poller.port}/").fields["server"]
         terminal.interrupt()
+
+
+def test_a_browser_shows_what_cannot_be_imported_and_then_the_page_again(project: Path, tmp_path: Path) -> None:
+    with in_terminal([*FLASK, "run", "--debug", "-p", "0"], project, OURS) as terminal:
+        port = port_in(terminal)
+        with Poller(port) as poller:
+            save_and_see(project / "app.py", "def (:\n", poller, 500, "SyntaxError")
+        url = f"http://127.0.0.1:{port}/"
+        shown = chromium(url, tmp_path)
+        assert "SyntaxError" in shown and "def (:" in shown
+        with Poller(port) as poller:
+            save_and_see(project / "app.py", page("mended"), poller, 200, "mended")
+        assert "mended" in chromium(url, tmp_path)
 
 
 def test_it_is_flasks_server_where_nobody_chose(project: Path) -> None:

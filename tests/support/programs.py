@@ -40,6 +40,22 @@ def run(command: Sequence[str | Path], *, cwd: Path | None = None, sent: bytes |
     return done.stdout
 
 
+def chromium(url: str, directory: Path) -> str:
+    """What Chromium makes of a page; its profile is in the directory."""
+    browser = program("chromium", "chromium-browser", "google-chrome", package="chromium")
+    flags = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        "--disable-background-networking",
+        "--no-first-run",
+        "--no-proxy-server",
+        f"--user-data-dir={directory}/profile",
+    ]
+    return run([browser, *flags, "--dump-dom", url], cwd=directory).decode()
+
+
 @functools.cache
 def _without_undici() -> str | None:
     """Installs what the lock file names beside it, once for all runs; says why where that is impossible."""
