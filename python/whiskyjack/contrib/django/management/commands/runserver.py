@@ -5,18 +5,16 @@ from __future__ import annotations
 import os
 import socket
 import threading
-import traceback
-from collections.abc import Iterable
 from typing import Any
 
 from django.apps import apps
 from django.conf import settings
 from django.utils import autoreload
 
+from whiskyjack._development import FailedImport
 from whiskyjack._ending import ended_with_the_program
 from whiskyjack._whiskyjack import Server
 from whiskyjack.contrib.django.server import WSGIServer
-from whiskyjack.wsgiref.types import StartResponse, WSGIEnvironment
 
 if apps.is_installed("django.contrib.staticfiles"):
     from django.contrib.staticfiles.management.commands.runserver import Command as _Command
@@ -67,19 +65,15 @@ class Command(_Command):  # type: ignore[misc]
             super().inner_run(*args, **options)
         except Exception as error:
             # Django prints it, and waits for the next save. Who asks meanwhile is told too.
-            _tell(error, listener)
+            _tell(error, listener, self.addr)
             raise
 
 
-def _tell(error: Exception, listener: socket.socket) -> None:
+def _tell(error: Exception, listener: socket.socket, host: str) -> None:
     """Answers requests with the error, on a thread that ends with the process."""
-    told = "".join(traceback.format_exception(error)) if settings.DEBUG else "The project cannot be loaded.\n"
-
-    def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        start_response("500 Internal Server Error", [("Content-Type", "text/plain; charset=utf-8")])
-        return [told.encode("utf-8", "backslashreplace")]
-
-    server = Server(application, listener)
+    doing = "the project could not be loaded"
+    told = FailedImport(doing, error, "", [host]) if settings.DEBUG else FailedImport(doing, None, "", [])
+    server = Server(told, listener)
 
     def serve() -> None:
         with ended_with_the_program(server):
