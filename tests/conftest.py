@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.server import APPS, Server
 
-# A shell has what it starts in the background ignore it, and servers would inherit that from the tests: none would hear Ctrl-C.
+# A shell has what it starts in the background ignore it, and servers would inherit that: none would hear Ctrl-C.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
