@@ -197,7 +197,8 @@ impl Watch {
             settings.reload_include.iter().map(|glob| Included::from(glob, &here)).collect();
         included.extend(settings.env_file.iter().map(|file| Included::Path(absolute(file))));
         let plan = Plan {
-            events: settings.reload_engine == ReloadEngine::Auto,
+            // On macOS the system tells no process that was forked, as a worker is, but ends it.
+            events: settings.reload_engine == ReloadEngine::Auto && !cfg!(target_os = "macos"),
             included,
             excluded: Excluded::from(&settings.reload_exclude, &here),
         };

@@ -3,12 +3,12 @@
 use crate::traceback;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// The files of the modules, and the directories of Python's path.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Imported {
-    /// files of modules, but for the interpreter's own
+    /// where modules are from, but for the interpreter's own; nobody has looked whether that is a file
     pub files: Vec<PathBuf>,
     /// directories and archives of Python's path, but for those of installed packages
     pub roots: Vec<PathBuf>,
@@ -32,10 +32,8 @@ impl Imported {
         for module in modules.values().iter() {
             // Some modules make attributes up, or raise when they are asked for one.
             let file = module.getattr("__file__").and_then(|file| file.extract::<PathBuf>());
-            let Ok(file) = file else { continue };
-            if !own.iter().any(|prefix| file.starts_with(prefix))
-                && let Some(file) = file_of(&file)
-            {
+            let Ok(file) = file.and_then(|file| Ok(std::path::absolute(file)?)) else { continue };
+            if !own.iter().any(|prefix| file.starts_with(prefix)) {
                 files.push(file);
             }
         }
@@ -48,12 +46,6 @@ impl Imported {
         let roots = roots.filter(|root| !passed_over.iter().any(|prefix| root.starts_with(prefix)));
         Ok(Imported { files, roots: roots.collect(), passed_over })
     }
-}
-
-/// The file, or the archive that it is in.
-fn file_of(path: &Path) -> Option<PathBuf> {
-    let path = std::path::absolute(path).ok()?;
-    path.ancestors().find(|path| path.is_file()).map(Path::to_owned)
 }
 
 /// The files that a failed import has to do with: each that stands in its traceback, and the one that breaks the syntax.

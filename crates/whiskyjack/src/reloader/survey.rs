@@ -72,7 +72,9 @@ impl Survey {
     pub(super) fn take(plan: &Plan, imported: &Imported) -> Survey {
         let mut survey = Survey::default();
         for path in &imported.files {
-            survey.add(plan, path);
+            if let Some(file) = file_of(path) {
+                survey.add(plan, file);
+            }
         }
         for root in &imported.roots {
             match fs::metadata(root) {
@@ -165,6 +167,11 @@ impl Survey {
             self.walk(plan, path, included, depth + 1);
         }
     }
+}
+
+/// The file, or the archive that it is in.
+fn file_of(path: &Path) -> Option<&Path> {
+    path.ancestors().find(|path| path.is_file())
 }
 
 fn is_passed_over(directory: &Path) -> bool {
