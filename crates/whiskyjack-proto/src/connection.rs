@@ -16,6 +16,8 @@ pub struct Intent {
     pub persistent: bool,
     /// the peer waits for `100 Continue` (RFC 9110 10.1.1; never on HTTP/1.0, never without a body)
     pub expects_continue: bool,
+    /// the peer asks for a WebSocket (RFC 6455 4.2.1, as far as it concerns HTTP)
+    pub websocket: bool,
 }
 
 /// Checks what a parsed head must hold as a whole (Host, framing, Expect, Connection, target form) and says what follows from it.
@@ -25,6 +27,7 @@ pub fn intent(head: &RequestHead) -> Result<Intent, Error> {
     let mut close = false;
     let mut keep_alive = false;
     let mut expects_continue = false;
+    let mut upgrades = false;
     for (name, value) in head.fields() {
         if name.eq_ignore_ascii_case(b"Host") {
             hosts += 1;
@@ -38,6 +41,7 @@ pub fn intent(head: &RequestHead) -> Result<Intent, Error> {
             for option in grammar::list(value) {
                 close |= option.eq_ignore_ascii_case(b"close");
                 keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+                upgrades |= option.eq_ignore_ascii_case(b"upgrade");
             }
         } else if name.eq_ignore_ascii_case(b"Expect") {
             // RFC 9110 10.1.1: only this expectation is defined. An empty one is no expectation that we could meet, either.
@@ -58,7 +62,21 @@ pub fn intent(head: &RequestHead) -> Result<Intent, Error> {
         framing,
         persistent: !close && (latest || keep_alive),
         expects_continue: expects_continue && latest && framing != RequestFraming::Empty,
+        websocket: upgrades && latest && framing == RequestFraming::Empty && is_websocket(head),
     })
+}
+
+/// RFC 6455 4.2.1, but for what its own implementation checks.
+fn is_websocket(head: &RequestHead) -> bool {
+    let (mut is_named, mut has_key) = (false, false);
+    for (name, value) in head.fields() {
+        if name.eq_ignore_ascii_case(b"Upgrade") {
+            is_named |= grammar::list(value).any(|one| one.eq_ignore_ascii_case(b"websocket"));
+        } else if name.eq_ignore_ascii_case(b"Sec-WebSocket-Key") {
+            has_key |= !value.is_empty();
+        }
+    }
+    is_named && has_key && head.method() == b"GET"
 }
 
 /// RFC 9112 3.2: each form belongs to certain methods. RFC 9110 9.3.6: CONNECT would make this a proxy, which it is not.
@@ -97,6 +115,27 @@ mod tests {
     fn asked(line: (&str, &str, Version), fields: &[(&str, &str)]) -> Result<Intent, Error> {
         let fields = fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
         intent(&RequestHead::from_parts(line.0.as_bytes(), line.1.as_bytes(), line.2, fields)?)
+    }
+
+    #[test]
+    fn a_websocket_is_asked_for_by_all_that_its_handshake_needs() {
+        let whole = [
+            ("Host", "a"),
+            ("Upgrade", "WebSocket"),
+            ("Connection", "keep-alive, Upgrade"),
+            ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ];
+        let asks = |line, fields: &[(&str, &str)]| asked(line, fields).map(|asked| asked.websocket);
+        assert_eq!(asks(("GET", "/", Http11), &whole), Ok(true));
+        assert_eq!(asks(("GET", "/", Http10), &whole), Ok(false));
+        assert_eq!(asks(("POST", "/", Http11), &whole), Ok(false));
+        for left_out in 1..whole.len() {
+            let mut fields = whole.to_vec();
+            fields.remove(left_out);
+            assert_eq!(asks(("GET", "/", Http11), &fields), Ok(false), "{fields:?}");
+        }
+        let with_body = [&whole[..], &[("Content-Length", "1")]].concat();
+        assert_eq!(asks(("GET", "/", Http11), &with_body), Ok(false));
     }
 
     fn target(method: &str, target: &str) -> Result<(), Error> {

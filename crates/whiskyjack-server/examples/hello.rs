@@ -72,6 +72,7 @@ fn config() -> Config {
         relief: None,
         proxy: None,
         tls: None,
+        websockets: 0,
         observer: None,
         board: None,
     }

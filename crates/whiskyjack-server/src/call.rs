@@ -8,6 +8,8 @@
 //!   └──────────────────────── end ◀─────────────── Expired ◀──────────────┘
 //! ```
 //!
+//! An application that takes its connection over (`hand_over`) leaves these for HandedOver, where no deadline reaches it.
+//!
 //! Whoever sends the first byte of a response has locked [`Call`] to do it, and the connection is not given up before the lock was
 //! taken once more. So the two never answer both, and the monitor never writes to a descriptor that is another's by then.
 
@@ -72,6 +74,8 @@ enum Stage {
     Begun(u16),
     /// all of it was given to the connection
     Given(u16),
+    /// the application has the connection
+    HandedOver,
     Expired(Expired),
 }
 
@@ -184,6 +188,7 @@ impl Call {
         match under.stage {
             Stage::Expired(Expired::Answered | Expired::Aborted) => Err(expired()),
             Stage::Expired(Expired::Late) => Ok(()),
+            Stage::HandedOver => Err(io::ErrorKind::NotConnected.into()),
             Stage::Idle | Stage::Asked | Stage::Begun(_) | Stage::Given(_) => {
                 under.stage = if last { Stage::Given(status) } else { Stage::Begun(status) };
                 Ok(())
@@ -201,6 +206,31 @@ impl Call {
         under.is_clear = false;
         under.is_clear = send()?;
         Ok(())
+    }
+
+    /// The application takes the connection over: nobody answers the request from here on. Fails if the deadline has it.
+    pub(crate) fn hand_over(&self) -> io::Result<()> {
+        let mut under = lock(&self.under);
+        if let Stage::Expired(_) = under.stage {
+            return Err(expired());
+        }
+        under.stage = Stage::HandedOver;
+        Ok(())
+    }
+
+    /// Whether the application has the connection.
+    pub(crate) fn is_handed_over(&self) -> bool {
+        lock(&self.under).stage == Stage::HandedOver
+    }
+
+    /// Ends the connection if the application has it; false if not.
+    pub(crate) fn cut_off(&self) -> bool {
+        let under = lock(&self.under);
+        let is_handed_over = under.stage == Stage::HandedOver;
+        if is_handed_over && let Some(transport) = &under.transport {
+            transport.shut_down();
+        }
+        is_handed_over
     }
 
     /// Something waits for the socket although the response was given.
@@ -244,7 +274,9 @@ impl Call {
         drop(transport);
         match stage {
             Stage::Expired(expired) => Some((expired, called)),
-            Stage::Idle | Stage::Asked | Stage::Begun(_) | Stage::Given(_) => None,
+            Stage::Idle | Stage::Asked | Stage::Begun(_) | Stage::Given(_) | Stage::HandedOver => {
+                None
+            }
         }
     }
 
@@ -261,10 +293,10 @@ impl Call {
 
 /// What the monitor does.
 impl Call {
-    /// The call under way, if there is one.
+    /// The call under way, if there is one that may take too long.
     pub(crate) fn progress(&self) -> Option<Progress> {
         let under = lock(&self.under);
-        (under.stage != Stage::Idle).then(|| Progress {
+        (!matches!(under.stage, Stage::Idle | Stage::HandedOver)).then(|| Progress {
             number: under.number,
             called: under.times.called,
             limit: under.limit,
@@ -302,7 +334,7 @@ impl Call {
         if under.number != seen.number
             || under.limit != seen.limit
             || self.moves.load(Ordering::Relaxed) != seen.moves
-            || matches!(stage, Stage::Idle | Stage::Expired(_))
+            || matches!(stage, Stage::Idle | Stage::HandedOver | Stage::Expired(_))
         {
             return None;
         }
@@ -329,7 +361,7 @@ impl Call {
                 transport.break_off();
                 (Expired::Aborted, status, given)
             }
-            Stage::Asked | Stage::Idle | Stage::Expired(_) => {
+            Stage::Asked | Stage::Idle | Stage::HandedOver | Stage::Expired(_) => {
                 transport.break_off();
                 (Expired::Aborted, 0, 0)
             }

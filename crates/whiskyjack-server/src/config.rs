@@ -68,6 +68,8 @@ pub struct Config {
     pub proxy: Option<ProxyProtocol>,
     /// what speaks TLS on every connection that a listener takes; `None` speaks plain HTTP
     pub tls: Option<Tls>,
+    /// calls at once that may take a connection over for a WebSocket, each with a thread of its own; 0 offers it to none
+    pub websockets: usize,
     /// told of every request that ended
     pub observer: Option<Arc<dyn Observer>>,
     /// told what is under way, and asked whose turn it is where several servers share their listeners

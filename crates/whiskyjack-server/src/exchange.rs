@@ -203,6 +203,23 @@ pub trait Exchange: Send {
     /// Waits until the server holds little enough again. May wait, at the most as long as the write timeout.
     fn wait_writable(&mut self) -> Result<(), Failure>;
 
+    /// Whether the request asks for a WebSocket, for which the application may take the connection over.
+    fn offers_socket(&self) -> bool {
+        false
+    }
+
+    /// Takes the connection over: from here on it is the caller's, until its call ends, and nothing of a response is sent. Bytes behind the
+    /// request are read from it as all others. May wait for what was to be sent before. Errors: it is not offered, was taken, or something
+    /// of a response has been sent.
+    fn take_socket(&mut self) -> io::Result<OwnedFd> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Whether the connection was taken over.
+    fn is_socket_taken(&self) -> bool {
+        false
+    }
+
     /// Body bytes that the application gave beyond its Content-Length.
     fn excess(&self) -> u64;
 

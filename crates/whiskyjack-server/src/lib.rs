@@ -7,6 +7,8 @@ mod episode;
 pub mod exchange;
 mod forecast;
 mod gathering;
+mod guests;
+mod handover;
 mod held;
 mod http1;
 mod input;

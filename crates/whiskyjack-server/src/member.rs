@@ -8,8 +8,11 @@ use std::sync::{Arc, OnceLock};
 use std::thread::Thread;
 
 /// One thread as the others see it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Member {
+    /// another one for each thread that there has been
+    pub(crate) number: u64,
+    pub(crate) name: String,
     pub(crate) thread: OnceLock<Thread>,
     pub(crate) watched: OnceLock<Watched>,
     /// what the application knows the thread by
@@ -34,6 +37,33 @@ pub(crate) enum Inside {
 }
 
 impl Member {
+    pub(crate) fn new(number: u64, name: String) -> Member {
+        Member {
+            number,
+            name,
+            thread: OnceLock::new(),
+            watched: OnceLock::new(),
+            identity: OnceLock::new(),
+            call: Arc::default(),
+            held: Held::default(),
+            woken: AtomicBool::new(false),
+            inside: AtomicU64::new(0),
+        }
+    }
+
+    /// The calling thread becomes this one.
+    pub(crate) fn settle(&self) {
+        // Each is one thread's, so these are set once.
+        let _ = self.thread.set(std::thread::current());
+        let _ = self.watched.set(Watched::this_thread());
+    }
+
+    /// It calls the application, which knows it by `identity`.
+    pub(crate) fn enrol(&self, identity: u64) {
+        let _ = self.identity.set(identity);
+        self.call.settle();
+    }
+
     pub(crate) fn sleep(&self) {
         while !self.woken.load(Ordering::Acquire) {
             std::thread::park();

@@ -4,9 +4,11 @@
 use crate::call::Progress;
 use crate::config::Config;
 use crate::http1::defaults;
-use crate::member::Inside;
+use crate::member::{Inside, Member};
 use crate::pool::Pool;
 use crate::witness::{Late, What};
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use whiskyjack_proto::date::DateCache;
@@ -18,6 +20,8 @@ use whiskyjack_proto::write::{self, Asked};
 pub(crate) struct Overdue {
     /// one for each application thread
     watches: Vec<Option<Watch>>,
+    /// one for each guest that is here, by its number
+    guests: HashMap<u64, Option<Watch>>,
     every: Duration,
     next: Instant,
     date: DateCache,
@@ -63,6 +67,7 @@ impl Overdue {
         let shortest = [config.timeout, config.slow_log].into_iter().flatten().min();
         Overdue {
             watches: vec![None; config.threads.max(1)],
+            guests: HashMap::new(),
             every: shortest.map_or(COARSE, |shortest| (shortest / 20).clamp(FINE, COARSE)),
             next: Instant::now(),
             date: DateCache::default(),
@@ -84,7 +89,15 @@ impl Overdue {
         self.next = now + self.every;
         let mut stuck = 0;
         for member in 0..self.watches.len() {
-            stuck += usize::from(self.look_at(pool, member, now));
+            let mut watch = self.watches[member].take();
+            stuck += usize::from(self.look_at(pool, &pool.members[member], &mut watch, now));
+            self.watches[member] = watch;
+        }
+        let mut before = std::mem::take(&mut self.guests);
+        for guest in pool.guests.here() {
+            let mut watch = before.remove(&guest.number).flatten();
+            self.look_at(pool, &guest, &mut watch, now);
+            self.guests.insert(guest.number, watch);
         }
         pool.stuck.store(stuck, Ordering::Relaxed);
         let enough = pool.config.stuck_threads;
@@ -95,13 +108,17 @@ impl Overdue {
     }
 
     /// Looks at one thread's call; whether it is past its deadline.
-    fn look_at(&mut self, pool: &Pool, member: usize, now: Instant) -> bool {
-        let thread = &pool.members[member];
+    fn look_at(
+        &mut self,
+        pool: &Pool,
+        thread: &Arc<Member>,
+        watch: &mut Option<Watch>,
+        now: Instant,
+    ) -> bool {
         if !matches!(thread.inside(), Inside::Call(_)) {
             return false;
         }
         let Some(progress) = thread.call.progress() else { return false };
-        let watch = &mut self.watches[member];
         let watch = match watch {
             Some(watch) if watch.number == progress.number => watch,
             _ => watch.insert(Watch::new(progress)),
@@ -114,13 +131,25 @@ impl Overdue {
         if pool.config.slow_log.is_some_and(|slow| ran >= slow) && !watch.is_slow_told {
             watch.is_slow_told = true;
             if let Some(asked) = thread.call.asked(progress.number) {
-                pool.witness.late(Late::new(member, progress.number, asked, ran, What::Slow));
+                pool.witness.late(Late::new(
+                    Arc::clone(thread),
+                    progress.number,
+                    asked,
+                    ran,
+                    What::Slow,
+                ));
             }
         }
-        is_due && self.expire(pool, member, progress, ran)
+        is_due && self.expire(pool, thread, progress, ran)
     }
 
-    fn expire(&mut self, pool: &Pool, member: usize, progress: Progress, ran: Duration) -> bool {
+    fn expire(
+        &mut self,
+        pool: &Pool,
+        thread: &Arc<Member>,
+        progress: Progress,
+        ran: Duration,
+    ) -> bool {
         let date = &mut self.date;
         let page = |head: &RequestHead| {
             let mut page = Vec::with_capacity(256);
@@ -128,12 +157,12 @@ impl Overdue {
             let body = write::refusal(&mut page, 504, asked, defaults(&pool.config, date));
             (page, body as u64)
         };
-        let Some((expiry, asked)) = pool.members[member].call.expire(progress, page) else {
+        let Some((expiry, asked)) = thread.call.expire(progress, page) else {
             return false;
         };
         pool.expired.fetch_add(1, Ordering::Relaxed);
         let what = What::Expired(expiry);
-        pool.witness.late(Late::new(member, progress.number, asked, ran, what));
+        pool.witness.late(Late::new(Arc::clone(thread), progress.number, asked, ran, what));
         true
     }
 }

@@ -9,6 +9,7 @@
 use crate::config::Config;
 use crate::exchange::Application;
 use crate::forecast::Forecast;
+use crate::guests::Guests;
 use crate::held::{Fate, QUICK};
 use crate::http1::{Stages, Turn, Workspace};
 use crate::lost::Losses;
@@ -16,13 +17,12 @@ use crate::member::{Inside, Member};
 use crate::monitor::Monitor;
 use crate::reactor::{Reactor, lock};
 use crate::slots::Taken;
-use crate::sys::Watched;
-use crate::witness::Witness;
+use crate::witness::{Witness, thread_name};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Everything that the threads of one server share.
 #[derive(Debug)]
@@ -30,7 +30,9 @@ pub(crate) struct Pool {
     pub(crate) config: Config,
     pub(crate) reactor: Reactor,
     /// application threads, and the standby as the last
-    pub(crate) members: Vec<Member>,
+    pub(crate) members: Vec<Arc<Member>>,
+    /// threads beside these, for who may take a connection over
+    pub(crate) guests: Guests,
     pub(crate) monitor: Monitor,
     /// `Duty::leader`, for who needs no more than to know it
     leader: AtomicUsize,
@@ -87,6 +89,9 @@ enum Duties {
     End,
 }
 
+/// How long calls may take to return whose connections were ended under them.
+const LEAVE: Duration = Duration::from_secs(2);
+
 /// Requests that one connection may have answered in a row while others wait.
 const REQUESTS_IN_A_ROW: usize = 32;
 
@@ -96,7 +101,10 @@ impl Pool {
         Pool {
             config,
             reactor,
-            members: (0..=threads).map(|_| Member::default()).collect(),
+            members: (0..=threads)
+                .map(|number| Arc::new(Member::new(number as u64, thread_name(number))))
+                .collect(),
+            guests: Guests::default(),
             monitor: Monitor::default(),
             leader: AtomicUsize::new(0),
             witness: Witness::default(),
@@ -124,25 +132,21 @@ impl Pool {
     }
 
     /// A thread's whole life, from the pool's start to its end.
-    pub(crate) fn live(self: &Arc<Self>, me: usize, application: &dyn Application) {
-        let member = &self.members[me];
-        // Each member is one thread's, so these are set once.
-        let _ = member.thread.set(std::thread::current());
-        let _ = member.watched.set(Watched::this_thread());
+    pub(crate) fn live(self: &Arc<Self>, me: usize, shared: &Arc<dyn Application>) {
+        let (member, application) = (&*self.members[me], &**shared);
+        member.settle();
         if me != self.standby() {
-            let _ = member.identity.set(application.identity());
-            member.call.settle();
+            member.enrol(application.identity());
         }
         // The monitor watches nobody but the leader, and whoever takes its place sees to what it has gathered.
         let watched = || self.leader.load(Ordering::SeqCst) == me;
-        let stages = Stages { closing: &self.closing, draining: &self.draining };
-        let mut workspace = Workspace::new(&self.config, stages, &member.call, &watched);
+        let mut workspace = Workspace::new(&self.config, self.stages(), &member.call, &watched);
         let mut ready = Vec::new();
         loop {
             match self.next(me) {
                 Duties::Turn { taken, company } => {
                     workspace.company = company && workspace.took < QUICK;
-                    self.turn(me, taken, application, &mut workspace);
+                    self.turn(me, taken, shared, &mut workspace);
                 }
                 Duties::Lead => {
                     self.let_go(me);
@@ -221,7 +225,7 @@ impl Pool {
 
     /// Whether a call is under way.
     pub(crate) fn is_inside(&self) -> bool {
-        (0..self.members.len()).any(|member| self.is_inside_call(member))
+        (0..self.members.len()).any(|member| self.is_inside_call(member)) || self.guests.is_inside()
     }
 
     /// Runs something that may wait, outside the application.
@@ -271,10 +275,10 @@ impl Pool {
     }
 
     fn turn(
-        &self,
+        self: &Arc<Self>,
         me: usize,
         mut taken: Taken,
-        application: &dyn Application,
+        application: &Arc<dyn Application>,
         workspace: &mut Workspace<'_>,
     ) {
         let mut answered = 0;
@@ -299,6 +303,14 @@ impl Pool {
                         log::warn!("{line}");
                     }
                 }
+                Turn::Call if taken.connection.is_offered() => {
+                    taken.connection.release(workspace);
+                    match self.invite(taken, application) {
+                        None => return,
+                        Some(back) => taken = back,
+                    }
+                    taken.connection.decline(workspace);
+                }
                 Turn::Call if me == self.standby() => return self.hand_over(taken),
                 Turn::Call if answered == REQUESTS_IN_A_ROW => {
                     taken.connection.release(workspace);
@@ -315,7 +327,7 @@ impl Pool {
                     if let Some(board) = &self.config.board {
                         board.began(me, taken.connection.head(), workspace.now);
                     }
-                    taken.connection.call(application, workspace);
+                    taken.connection.call(&**application, workspace);
                     if let Some(board) = &self.config.board {
                         board.ended(me);
                     }
@@ -381,7 +393,18 @@ impl Pool {
         }
     }
 
-    fn close(&self, taken: Taken) {
+    /// How near the end is.
+    pub(crate) fn stages(&self) -> Stages<'_> {
+        Stages { closing: &self.closing, draining: &self.draining }
+    }
+
+    /// A connection that another thread had goes on in the pool.
+    pub(crate) fn give_back(&self, taken: Taken) {
+        lock(&self.duty).ready.push_back(taken);
+        self.reactor.wake();
+    }
+
+    pub(crate) fn close(&self, taken: Taken) {
         self.reactor.close(taken);
         if self.draining.load(Ordering::Relaxed) {
             self.reactor.wake();
@@ -511,6 +534,11 @@ impl Pool {
         } else if let Stage::Draining(until) = stage
             && Instant::now() >= until
         {
+            if self.guests.cut_off() {
+                // Their calls end now by themselves, and that is as good as any other end.
+                *lock(&self.stage) = Stage::Draining(Instant::now() + LEAVE);
+                return;
+            }
             self.finish(Stage::Cut(self.reactor.open()));
         }
     }
@@ -522,6 +550,7 @@ impl Pool {
         }
         drop(stage);
         self.over.store(true, Ordering::Release);
+        self.guests.cut_off();
         self.stage_changed.notify_all();
         self.reactor.wake();
         self.monitor.end();

@@ -3,6 +3,7 @@
 use crate::config::Config;
 use crate::exchange::{Address, Application, Origin};
 use crate::listener::Listener;
+use crate::member::Inside;
 use crate::pool::{Pool, Stage};
 use crate::reactor::Reactor;
 use crate::transport::Transport;
@@ -76,7 +77,7 @@ impl Server {
         } else {
             let pool = &self.pool;
             let application = &*self.application;
-            application.thread(&mut || pool.live(0, application));
+            application.thread(&mut || pool.live(0, &self.application));
         }
         let ended = self.handle().wait();
         for (member, thread) in started? {
@@ -87,6 +88,12 @@ impl Server {
                 continue;
             }
             if thread.join().is_err() {
+                log::error!("a thread of the server ended by a panic");
+            }
+        }
+        for (guest, thread) in self.pool.guests.take_handles() {
+            let is_inside = matches!(guest.inside(), Inside::Call(_));
+            if (ended == Ended::Drained || !is_inside) && thread.join().is_err() {
                 log::error!("a thread of the server ended by a panic");
             }
         }
@@ -104,9 +111,9 @@ impl Server {
             let handle = Builder::new().name(name).stack_size(STACK).spawn(move || {
                 if standby {
                     // It must go on when the interpreter is stuck, so it never enters it.
-                    pool.live(number, &*application);
+                    pool.live(number, &application);
                 } else {
-                    application.thread(&mut || pool.live(number, &*application));
+                    application.thread(&mut || pool.live(number, &application));
                 }
             })?;
             handles.push(((!standby).then_some(number), handle));
@@ -131,7 +138,7 @@ impl Server {
 
 /// Address space of an application's thread; memory is taken only where the stack gets to. Rust's 2 MiB are too little: up to
 /// 3.13 CPython counts the depth of C calls instead of measuring the stack, for the 8 MiB of a main thread (16 on macOS).
-const STACK: usize = 16 << 20;
+pub(crate) const STACK: usize = 16 << 20;
 
 /// What a server has counted since it began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

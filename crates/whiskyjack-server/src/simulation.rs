@@ -229,6 +229,7 @@ pub(crate) fn config() -> Config {
         relief: None,
         proxy: None,
         tls: None,
+        websockets: 0,
         observer: None,
         board: None,
     }

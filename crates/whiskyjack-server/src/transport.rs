@@ -47,13 +47,31 @@ pub(crate) const NO_SIGNAL: i32 = libc::MSG_NOSIGNAL;
 pub(crate) const NO_SIGNAL: i32 = 0;
 
 impl Transport {
-    fn socket(&self) -> &Socket {
+    pub(crate) fn socket(&self) -> &Socket {
         match self {
             Transport::Tcp(socket) | Transport::Unix(socket) => socket,
             Transport::Tls(session) => session.socket(),
             #[cfg(test)]
             Transport::Scripted(_) => panic!("a script has no socket"),
         }
+    }
+
+    /// The socket itself, where nothing stands between it and the bytes.
+    pub(crate) fn plain(&self) -> Option<&Socket> {
+        match self {
+            Transport::Tcp(socket) | Transport::Unix(socket) => Some(socket),
+            _ => None,
+        }
+    }
+
+    /// Ends both directions, whoever else has a descriptor of it.
+    pub(crate) fn shut_down(&self) {
+        #[cfg(test)]
+        if let Transport::Scripted(wire) = self {
+            return wire.abort();
+        }
+        // Fails only where the peer is gone already.
+        let _ = self.socket().shutdown(Shutdown::Both);
     }
 
     /// The same, with TLS over it once [`Transport::begin_tls`] is called.

@@ -11,14 +11,14 @@ use crate::pool::Pool;
 use crate::reactor::lock;
 use std::collections::VecDeque;
 use std::fmt::Write;
-use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 /// A call that takes too long.
 #[derive(Debug)]
 pub(crate) struct Late {
-    member: usize,
+    member: Arc<Member>,
     /// which call of that thread
     number: u64,
     asked: Asked,
@@ -37,7 +37,13 @@ pub(crate) enum What {
 }
 
 impl Late {
-    pub(crate) fn new(member: usize, number: u64, asked: Asked, ran: Duration, what: What) -> Late {
+    pub(crate) fn new(
+        member: Arc<Member>,
+        number: u64,
+        asked: Asked,
+        ran: Duration,
+        what: What,
+    ) -> Late {
         let took = asked.times.begun.elapsed();
         Late { member, number, asked, ran, took, what }
     }
@@ -63,7 +69,7 @@ struct Testimony {
 #[derive(Debug)]
 struct Question {
     serial: u64,
-    member: usize,
+    member: Arc<Member>,
     number: u64,
     interrupt: bool,
 }
@@ -136,7 +142,7 @@ pub(crate) struct Asker(Receiver<Option<Question>>);
 impl Asker {
     pub(crate) fn live(self, pool: &Pool, application: &dyn Application) {
         while let Ok(Some(question)) = self.0.recv() {
-            let member = &pool.members[question.member];
+            let member = &question.member;
             let testimony = member.identity.get().and_then(|&identity| {
                 // It may have come back meanwhile, and be inside another call.
                 let is_current = || member.call.is_under_way(question.number);
@@ -177,7 +183,7 @@ impl Teller {
                     record(&pool.config, &late);
                     serial += 1;
                     let interrupt = pool.config.raise && matches!(late.what, What::Expired(_));
-                    let (member, number) = (late.member, late.number);
+                    let (member, number) = (Arc::clone(&late.member), late.number);
                     // The asker has gone: then the record comes without the stack.
                     let question = Question { serial, member, number, interrupt };
                     let _ = pool.witness.questions.send(Some(question));
@@ -249,7 +255,7 @@ fn headline(late: &Late) -> String {
 
 fn tell(pending: &Pending, testimony: Option<&Testimony>) {
     let mut line = headline(&pending.late);
-    let thread = thread_name(pending.late.member);
+    let thread = &pending.late.member.name;
     let is_first = pending.until.is_some();
     // Writing to a String cannot fail.
     let _ = match testimony {
@@ -273,14 +279,15 @@ fn tell(pending: &Pending, testimony: Option<&Testimony>) {
 /// The application did not say in time what the thread is doing, so its interpreter is held.
 fn tell_without(pool: &Pool, application: &dyn Application, late: &Late) {
     let mut line = headline(late);
-    let thread = &pool.members[late.member];
+    let thread = &late.member;
     line.push_str("; the interpreter is held (by C code that does not let go of it, as a rule)");
-    let calls = |member: &&Member| matches!(member.inside(), Inside::Call(_));
-    if pool.members.iter().filter(calls).count() == 1 {
+    let calls = |member: &&Arc<Member>| matches!(member.inside(), Inside::Call(_));
+    let guests = pool.guests.here();
+    if pool.members.iter().chain(&guests).filter(calls).count() == 1 {
         line.push_str(": by this thread, as no other is inside the application");
     }
     if let Some(doing) = thread.watched.get().and_then(|watched| watched.describe()) {
-        let _ = write!(line, "; its thread {} {doing}", thread_name(late.member));
+        let _ = write!(line, "; its thread {} {doing}", thread.name);
     }
     let stack = thread.identity.get().and_then(|&identity| application.glimpse(identity));
     // It may have come back meanwhile, and be inside another call.

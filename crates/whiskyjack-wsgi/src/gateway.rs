@@ -16,6 +16,7 @@ use crate::lease::{Draft, Lease};
 use crate::raw;
 use crate::report::{Report, ToLog, request_line};
 use crate::seat::{self, RequestTimeout};
+use crate::socket;
 use crate::start_response::{StartResponse, send, send_last, type_name, wait_writable};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -154,6 +155,9 @@ impl Gateway {
         let (request, start_response) = (request.clone(), start_response.clone());
         let write = kit.write.clone_ref(py);
         let environ = self.constants.environ(py, template, exchange)?;
+        if exchange.offers_socket() {
+            socket::offer(&environ, &request)?;
+        }
         Ok((request, environ, start_response, write))
     }
 
@@ -227,6 +231,14 @@ impl Gateway {
             Trouble::Misuse(_) | Trouble::Unsent(_) => draft.birthplace.hold(),
         }
         match trouble {
+            // Nothing can be answered any more, and whatever speaks on the connection has its own ways to end.
+            Trouble::Raised(error) if exchange.is_socket_taken() => {
+                match socket::is_an_end(py, &error) {
+                    true => Ok(()),
+                    false => Err(self.raised(py, &error, exchange.head())),
+                }
+            }
+            Trouble::Misuse(_) | Trouble::Unsent(_) if exchange.is_socket_taken() => Ok(()),
             Trouble::Unsent(failure) => Err(failure),
             Trouble::Misuse(what) => {
                 self.report.misused(py, &what, exchange.head());

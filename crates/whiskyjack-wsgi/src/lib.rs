@@ -45,6 +45,7 @@ mod raw;
 mod report;
 mod seat;
 mod secured;
+mod socket;
 mod start_response;
 
 pub use environ::HeaderMap;

@@ -73,6 +73,7 @@ pub fn config(
         relief: supervised.relief,
         proxy: proxy(settings),
         tls: None,
+        websockets: settings.websockets.number(),
         observer,
         board: supervised.board,
     }

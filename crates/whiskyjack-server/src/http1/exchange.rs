@@ -4,6 +4,7 @@ use super::{Body, Cache, Connection, Next, Request, State, Workspace, defaults};
 use crate::call::{Expired, Times};
 use crate::exchange::{Application, Block, Exchange, Failure, Origin, Sent, Upload};
 use crate::gathering::{Burst, MOST, SMALL};
+use crate::handover::Handover;
 use crate::input::Filled;
 use crate::output::Framed;
 use crate::reactor::lock;
@@ -105,6 +106,8 @@ enum Response {
         /// what ends the body has been sent
         ended: bool,
     },
+    /// There is none: the application has the connection.
+    HandedOver,
     /// The peer or the transport failed.
     Broken { status: u16, bytes: u64 },
 }
@@ -112,6 +115,9 @@ enum Response {
 impl Http1Exchange<'_, '_> {
     /// Sends a piece, framed as the plan says.
     fn put(&mut self, piece: &dyn Block, last: bool) -> Result<(), Failure> {
+        if let Response::HandedOver = self.response {
+            return Ok(());
+        }
         let Response::Begun { plan, bytes, excess, sent, ended, status } = &mut self.response
         else {
             return Err(Failure::Disconnected(io::ErrorKind::NotConnected.into()));
@@ -304,6 +310,9 @@ impl Http1Exchange<'_, '_> {
 
     /// The application has returned: ends the response and says what follows.
     fn finish(mut self, result: Result<(), Failure>) -> State {
+        if let Response::HandedOver = self.response {
+            return self.take_back();
+        }
         let next = match result {
             Ok(()) => self.end(),
             Err(Failure::Disconnected(error)) => {
@@ -334,7 +343,7 @@ impl Http1Exchange<'_, '_> {
             }
         }
         let (status, bytes) = match self.response {
-            Response::None => (0, 0),
+            Response::None | Response::HandedOver => (0, 0),
             Response::Begun { status, bytes, .. } | Response::Broken { status, bytes } => {
                 (status, bytes)
             }
@@ -348,6 +357,18 @@ impl Http1Exchange<'_, '_> {
             self.queued,
         );
         self.connection.flushing(self.workspace, next)
+    }
+
+    /// The application is done with the connection, which serves no other request.
+    fn take_back(self) -> State {
+        if let Some(handover) = &self.connection.handover {
+            handover.end();
+        }
+        self.workspace.call.end();
+        self.connection.record(self.workspace, true, 101, 0, self.request.begun, self.queued);
+        // What the socket said meanwhile was for the application.
+        self.connection.drained = false;
+        self.connection.end(Instant::now())
     }
 
     /// The deadline has passed during the call, and now its thread is back.
@@ -444,7 +465,7 @@ impl Http1Exchange<'_, '_> {
                     Next::Close
                 }
             },
-            Response::Broken { .. } => Next::Abort,
+            Response::Broken { .. } | Response::HandedOver => Next::Abort,
         }
     }
 }
@@ -522,7 +543,8 @@ impl Exchange for Http1Exchange<'_, '_> {
 
     fn interim(&mut self, head: &ResponseHead) -> Result<(), Failure> {
         // RFC 9110 15.2: a 1.0 peer knows no interim responses; after the final one they make no sense.
-        if self.connection.head.version() == Version::Http10 || self.is_started() {
+        let is_late = self.is_started() || self.is_socket_taken();
+        if self.connection.head.version() == Version::Http10 || is_late {
             return Ok(());
         }
         let mut bytes = Vec::new();
@@ -535,6 +557,9 @@ impl Exchange for Http1Exchange<'_, '_> {
     }
 
     fn start(&mut self, head: &ResponseHead, length: Option<u64>) {
+        if self.is_socket_taken() {
+            return;
+        }
         assert!(!self.is_started(), "a response begins once");
         let asked = Asked::of(&self.connection.head, self.is_persistent());
         let fields = defaults(self.workspace.config, &mut self.workspace.date);
@@ -553,13 +578,15 @@ impl Exchange for Http1Exchange<'_, '_> {
     }
 
     fn is_started(&self) -> bool {
-        !matches!(self.response, Response::None)
+        !matches!(self.response, Response::None | Response::HandedOver)
     }
 
     fn is_bodyless(&self) -> bool {
         match &self.response {
             Response::Begun { plan, .. } => plan.framing == ResponseFraming::None,
-            Response::None | Response::Broken { .. } => self.connection.head.method() == b"HEAD",
+            Response::None | Response::HandedOver | Response::Broken { .. } => {
+                self.connection.head.method() == b"HEAD"
+            }
         }
     }
 
@@ -573,6 +600,9 @@ impl Exchange for Http1Exchange<'_, '_> {
     }
 
     fn write_file(&mut self, file: OwnedFd, offset: u64, length: u64) -> Result<Sent, Failure> {
+        if self.is_socket_taken() {
+            return Ok(Sent::Taken);
+        }
         let Response::Begun { plan, bytes, excess, status, .. } = &mut self.response else {
             return Err(Failure::Disconnected(io::ErrorKind::NotConnected.into()));
         };
@@ -632,7 +662,7 @@ impl Exchange for Http1Exchange<'_, '_> {
     fn excess(&self) -> u64 {
         match &self.response {
             Response::Begun { excess, .. } => *excess,
-            Response::None | Response::Broken { .. } => 0,
+            Response::None | Response::HandedOver | Response::Broken { .. } => 0,
         }
     }
 
@@ -643,8 +673,37 @@ impl Exchange for Http1Exchange<'_, '_> {
                 bytes,
                 ..
             } => total - bytes,
-            Response::None | Response::Begun { .. } | Response::Broken { .. } => 0,
+            Response::None
+            | Response::HandedOver
+            | Response::Begun { .. }
+            | Response::Broken { .. } => 0,
         }
+    }
+
+    fn offers_socket(&self) -> bool {
+        self.request.intent.websocket
+    }
+
+    fn take_socket(&mut self) -> io::Result<OwnedFd> {
+        let is_free = self.offers_socket() && matches!(self.response, Response::None);
+        if !is_free {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        // Answers to requests before this one.
+        self.connection.regain(self.workspace);
+        self.flush_all_ahead()?;
+        self.workspace.call.hand_over()?;
+        let connection = &mut *self.connection;
+        let early = connection.input.bytes().to_vec();
+        connection.input.consume(early.len());
+        self.response = Response::HandedOver;
+        let (socket, handover) = Handover::begin(&connection.transport, early)?;
+        connection.handover = Some(handover);
+        Ok(socket)
+    }
+
+    fn is_socket_taken(&self) -> bool {
+        matches!(self.response, Response::HandedOver)
     }
 
     fn is_disconnected(&mut self) -> bool {

@@ -24,6 +24,7 @@ use self::pace::Pace;
 pub(crate) use self::workspace::{Stages, Workspace, defaults};
 use crate::config::Record;
 use crate::exchange::Origin;
+use crate::handover::Handover;
 use crate::input::{Filled, Input};
 use crate::lost::Lost;
 use crate::output::Output;
@@ -79,6 +80,8 @@ pub(crate) struct Connection {
     served: u64,
     /// the last read took all there was: the socket will tell when there is more
     drained: bool,
+    /// its application had it
+    handover: Option<Handover>,
     /// the peer has ended its side: there is an end to be read behind the bytes
     ending: bool,
 }
@@ -188,6 +191,7 @@ impl Connection {
             served: 0,
             // Registration reports what was there before it.
             drained: true,
+            handover: None,
             ending: false,
         }
     }
@@ -250,6 +254,20 @@ impl Connection {
             | State::Lingering { .. }
             | State::Closed => State::Closed,
         };
+    }
+
+    /// Whether its request may take it over, for which it is called on a thread of its own.
+    pub(crate) fn is_offered(&self) -> bool {
+        matches!(&self.state, State::Ready { request, .. } if request.intent.websocket)
+    }
+
+    /// There is no thread for such a request.
+    pub(crate) fn decline(&mut self, workspace: &mut Workspace<'_>) {
+        if let State::Ready { request, .. } = &self.state {
+            let (begun, whole) = (request.begun, request.whole);
+            let waited = workspace.now.saturating_duration_since(whole);
+            self.state = self.answer_at(workspace, 503, true, begun, waited);
+        }
     }
 
     /// Since when its request waits for a thread that may call the application.
@@ -396,10 +414,11 @@ impl Connection {
         let config = workspace.config;
         let checked = intent(&self.head)
             .and_then(|intent| Ok((intent, Decoder::new(intent.framing, config.body)?)));
-        let (intent, decoder) = match checked {
+        let (mut intent, decoder) = match checked {
             Ok(checked) => checked,
             Err(error) => return self.refuse(workspace, error, true),
         };
+        intent.websocket &= config.websockets > 0;
         self.served += 1;
         let limit = config.requests_per_connection;
         let persistent = intent.persistent

@@ -50,6 +50,7 @@ pub fn config(threads: usize) -> Config {
         relief: None,
         proxy: None,
         tls: None,
+        websockets: 0,
         observer: None,
         board: None,
     }

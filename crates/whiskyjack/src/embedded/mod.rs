@@ -152,6 +152,7 @@ fn is_taken(setting: &Setting) -> bool {
         Group::Application => setting.name == "root-path",
         Group::Concurrency => {
             setting.name == "threads"
+                || setting.name == "websockets"
                 || setting.name == "requests-per-connection"
                 || setting.name.starts_with("limit-connections")
         }
