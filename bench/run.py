@@ -9,6 +9,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,6 +21,9 @@ from measure import prepare as prepare_measuring
 from peers import PEERS, QUICK, Peer, prepare
 from report import Report, Row, Table, as_text
 from scenarios import SCENARIOS, Scenario
+
+# Runs whose time tells little of the others'.
+FEW = 10
 
 
 def main() -> int:
@@ -35,7 +39,7 @@ def main() -> int:
         print(missing, file=sys.stderr)
         return 2
     rounds = options.rounds or (1 if options.quick else 3)
-    seconds = options.seconds or (0.4 if options.quick else 2)
+    seconds = options.seconds or (0.4 if options.quick else 1.5)
 
     # Before we load the machine ourselves, by building.
     load = os.getloadavg()[0]
@@ -67,15 +71,21 @@ def main() -> int:
         _say("there is only one core: server and load share it, and the figures say little")
     # What we do ourselves while a server runs is a part of the load.
     os.sched_setaffinity(0, {cores.load})
-    bench = Bench(environment, cores, seconds, warm_up=min(1.0, seconds / 2))
+    bench = Bench(environment, cores, seconds, warm_up=min(0.6, seconds / 2))
     # Each server once in each round, so that a change of the machine's mood hits all of them.
-    for number in range(1, rounds + 1):
-        for scenario, table in zip(scenarios, tables, strict=True):
-            for peer in prepared:
-                for row in table.rows:
-                    if row.peer == peer.name:
-                        _say(f"round {number} of {rounds}, {scenario.title}: {peer.name}")
-                        _measure(bench, peer, scenario, row)
+    runs = [
+        (number, scenario, peer, row)
+        for number in range(1, rounds + 1)
+        for scenario, table in zip(scenarios, tables, strict=True)
+        for peer in prepared
+        for row in table.rows
+        if row.peer == peer.name
+    ]
+    began = time.monotonic()
+    for done, (number, scenario, peer, row) in enumerate(runs):
+        left = _minutes_left(time.monotonic() - began, done, len(runs))
+        _say(f"{done + 1}/{len(runs)}{left}, round {number} of {rounds}, {scenario.title}: {peer.name}")
+        _measure(bench, peer, scenario, row)
     _say("")
 
     report = Report(
@@ -101,7 +111,7 @@ def _parser() -> argparse.ArgumentParser:
         "--quick", action="store_true", help=f"one round of 0.4 s, {', '.join(QUICK)}: a look, in two minutes"
     )
     parser.add_argument("--rounds", type=int, help="rounds (3)")
-    parser.add_argument("--seconds", type=float, help="seconds of load for each run (2)")
+    parser.add_argument("--seconds", type=float, help="seconds of load for each run (1.5)")
     parser.add_argument("--only", metavar="A,B", help=", ".join(scenario.name for scenario in SCENARIOS))
     parser.add_argument("--peers", metavar="A,B", help=", ".join(peer.name for peer in PEERS))
     parser.add_argument(
@@ -145,6 +155,13 @@ def _measure(bench: Bench, peer: Peer, scenario: Scenario, row: Row) -> None:
         row.missing, row.rounds = f"wrong: {error}", []
     except UnavailableError as error:
         row.missing, row.rounds = f"not measured: {error}", []
+
+
+def _minutes_left(passed: float, done: int, runs: int) -> str:
+    """How long the rest takes if it goes on like this, once enough has been done to tell."""
+    if done < FEW:
+        return ""
+    return f", {passed / done * (runs - done) / 60:.0f} min left"
 
 
 def _say(text: str) -> None:
