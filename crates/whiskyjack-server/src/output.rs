@@ -75,6 +75,8 @@ impl Output {
         if !bytes.is_empty() {
             self.held += bytes.len();
             let end = bytes.len();
+            // Mostly it is alone, and what is reserved stays with the connection while it is idle.
+            self.queue.reserve_exact(1);
             self.queue.push_back(Piece::Memory { bytes: Box::new(bytes), start: 0, end });
         }
     }
