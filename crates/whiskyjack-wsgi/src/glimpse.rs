@@ -3,11 +3,11 @@
 
 use crate::{raw, seat};
 use pyo3::prelude::*;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::fs::File;
 use std::io::{self, Read};
 use std::sync::{Mutex, PoisonError};
-use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What a process needs for it. One at most is of use in a process: the handler is the process's.
 #[derive(Debug)]
@@ -72,20 +72,24 @@ impl Drop for Glimpse {
 fn read(from: &mut File, begins: Duration) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut block = [0; 4096];
-    let mut left = begins;
+    let mut until = Instant::now() + begins;
     loop {
         match from.read(&mut block) {
             Ok(0) => return bytes,
             Ok(count) => {
                 bytes.extend_from_slice(&block[..count]);
-                left = PAUSES;
+                until = Instant::now() + PAUSES;
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(_) if left.is_zero() => return bytes,
             Err(_) => {
-                let step = Duration::from_millis(1).min(left);
-                sleep(step);
-                left -= step;
+                let left = until.saturating_duration_since(Instant::now());
+                let wait = Timespec::try_from(left).unwrap_or_default();
+                // An interrupted wait is begun again.
+                if left.is_zero()
+                    || poll(&mut [PollFd::new(from, PollFlags::IN)], Some(&wait)) == Ok(0)
+                {
+                    return bytes;
+                }
             }
         }
     }

@@ -488,8 +488,9 @@ impl<'py> Supervisor<'py> {
         let is_well = matches!(cause, Cause::Exit(0) | Cause::Unknown);
         let is_clean = process.asked && (is_well || !process.ready);
         self.exit_code = self.exit_code.max(i32::from(self.fleet.is_ending() && !is_clean));
-        // The failure of a first start, or of a reload's trial, is told where that is.
-        if is_clean || self.fleet.is_starting() || self.fleet.is_trial(number) {
+        // The failure of a first start, or of a reload's trial, is told where that is, and once.
+        let is_told_there = self.fleet.is_starting() || self.failed.is_some();
+        if is_clean || is_told_there || self.fleet.is_trial(number) {
             log::debug!("{certificate}");
         } else if let Some(why) = &process.failure {
             log::error!("worker {number} (pid {}) failed: {why}", process.pid);
