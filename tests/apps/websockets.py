@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 
 import flask
-import flask_sock
-from simple_websocket import ConnectionClosed
+import flask_sock  # type: ignore[import-untyped]
+from simple_websocket import ConnectionClosed  # type: ignore[import-untyped]
 
 application = flask.Flask(__name__)
 sock = flask_sock.Sock(application)
@@ -23,7 +23,7 @@ def _count(change: int) -> None:
         _changed.notify_all()
 
 
-@sock.route("/echo")
+@sock.route("/echo")  # type: ignore[untyped-decorator]
 def echo(ws: flask_sock.Server) -> None:
     _count(1)
     try:
@@ -33,7 +33,7 @@ def echo(ws: flask_sock.Server) -> None:
         _count(-1)
 
 
-@sock.route("/fails")
+@sock.route("/fails")  # type: ignore[untyped-decorator]
 def fails(ws: flask_sock.Server) -> None:
     ws.send(ws.receive())
     raise ValueError("a fault of the handler")

@@ -24,7 +24,10 @@ pub(crate) fn offer(
     request: &Bound<'_, StartResponse>,
 ) -> PyResult<()> {
     let socket = LentSocket { request: request.clone().unbind(), socket: PyOnceLock::new() };
-    environ.set_item(intern!(environ.py(), "werkzeug.socket"), Bound::new(environ.py(), socket)?)
+    let py = environ.py();
+    // Its call has a thread beside the others, however few these are.
+    environ.set_item(intern!(py, "wsgi.multithread"), true)?;
+    environ.set_item(intern!(py, "werkzeug.socket"), Bound::new(py, socket)?)
 }
 
 /// Whether an exception is only how an application ends that has had the connection.

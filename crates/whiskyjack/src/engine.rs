@@ -73,11 +73,18 @@ pub fn config(
         relief: supervised.relief,
         proxy: proxy(settings),
         tls: None,
-        websockets: settings.websockets.number(),
+        websockets: match settings.websockets {
+            Some(count) => count.number(),
+            None if settings.threads.number() == 1 => 0,
+            None => WEBSOCKETS,
+        },
         observer,
         board: supervised.board,
     }
 }
+
+/// WebSockets at once where nothing is said.
+const WEBSOCKETS: usize = 1000;
 
 fn proxy(settings: &Settings) -> Option<ProxyProtocol> {
     let versions = match settings.proxy_protocol {
@@ -180,6 +187,21 @@ mod tests {
         assert_eq!(config.timeout, Some(Duration::from_secs(30)));
         assert_eq!(config.queue_timeout, Some(Duration::from_secs(30)));
         assert_eq!((config.raise, config.slow_log), (false, None));
+        assert_eq!(config.websockets, 1000);
+    }
+
+    #[test]
+    fn an_application_of_one_thread_is_called_beside_it_only_where_that_is_said() {
+        let one = |websockets: &str| {
+            let text = |setting: &crate::settings::Setting| match setting.name {
+                "threads" => "1".to_owned(),
+                "websockets" => websockets.to_owned(),
+                _ => setting.default.to_owned(),
+            };
+            let settings = Settings::read(text).expect("right");
+            config(&settings, 1, None, Supervised::default()).websockets
+        };
+        assert_eq!((one(""), one("5")), (0, 5));
     }
 
     #[test]

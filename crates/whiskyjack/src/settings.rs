@@ -245,8 +245,9 @@ settings! {
     /// Threads that run the application. A thread costs next to nothing until the application blocks.
     threads: Whole<1, 65_535> = "8", "threads", "COUNT", Concurrency;
 
-    /// WebSockets at once, each with a thread of its own beside `threads`; over it a client is answered with 503. 0 offers connections to no application.
-    websockets: Whole<0, 65_535> = "1000", "websockets", "COUNT", Concurrency;
+    /// WebSockets at once, each with a thread of its own beside `threads`; over it a client is answered with 503. Where nothing is said 1000, and
+    /// none with `--threads 1`: such an application is called by one thread alone. 0 is none.
+    websockets: Option<Whole<0, 65_535>> = "", "websockets", "COUNT", Concurrency;
 
     /// Connections open at once; over it, new ones wait in the backlog.
     limit_connections: Whole<1, 1_000_000> = "10000", "limit-connections", "COUNT", Concurrency;

@@ -61,12 +61,17 @@ def make_ssl_devcert(base_path: str, host: str | None = None, cn: str | None = N
     return certificate_path, key_path
 
 
+def adhoc_pem() -> bytes:
+    """A key and its self-signed certificate, made for this moment."""
+    certificate, key = _texts(None)
+    return key + certificate
+
+
 def generate_adhoc_ssl_context() -> ssl.SSLContext:
     """A context with a certificate that is made for it, and kept nowhere."""
-    certificate, key = _texts(None)
     with tempfile.NamedTemporaryFile(suffix=".pem") as file:
         # ssl takes them from files only.
-        file.write(key + certificate)
+        file.write(adhoc_pem())
         file.flush()
         return load_ssl_context(file.name)
 

@@ -2,7 +2,7 @@
 
 As in `whiskyjack.wsgiref.simple_server`, whose mechanism this is: as long as nothing is overridden that replaces the
 way a request is handled, `serve_forever()` runs on the engine, and what is overridden of environ and log is called.
-Otherwise, and for TLS and forked children, each connection goes through the methods of the handler.
+Otherwise, and for a customised SSLContext and forked children, each connection goes through the methods of the handler.
 `docs/from-werkzeug.md` tells which overrides do that.
 """
 
@@ -22,7 +22,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator
 from http.server import BaseHTTPRequestHandler
 from importlib import import_module
-from typing import Any, Literal, TypeAlias
+from typing import Any
 from urllib.parse import urlsplit
 
 from whiskyjack._development import debugged, tell_pin
@@ -39,6 +39,7 @@ from whiskyjack.werkzeug._certificates import (
 )
 from whiskyjack.werkzeug._log import log as _log
 from whiskyjack.werkzeug._log import styled, styled_by_status
+from whiskyjack.werkzeug._tls import TLS, Credentials
 from whiskyjack.wsgiref import simple_server
 from whiskyjack.wsgiref.handlers import SimpleHandler
 from whiskyjack.wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -65,8 +66,6 @@ __all__ = [
 
 LISTEN_QUEUE = 128
 can_fork = hasattr(os, "fork")
-
-_TLS: TypeAlias = ssl.SSLContext | tuple[str, str | None] | Literal["adhoc"]
 
 
 class DechunkedInput(io.RawIOBase):
@@ -270,14 +269,15 @@ class BaseWSGIServer(simple_server.WSGIServer):
         app: WSGIApplication,
         handler: type[WSGIRequestHandler] | None = None,
         passthrough_errors: bool = False,
-        ssl_context: _TLS | None = None,
+        ssl_context: TLS | None = None,
         fd: int | None = None,
     ) -> None:
         self.host = host
         self.port = port
         self.app = app
         self.passthrough_errors = passthrough_errors
-        self.ssl_context = _context(ssl_context)
+        self._credentials = Credentials(ssl_context)
+        self.ssl_context = self._credentials.context
         self.address_family = select_address_family(host, port)
         address: Any = get_sockaddr(host, int(port), self.address_family)
         super().__init__(address, handler or WSGIRequestHandler, bind_and_activate=False)
@@ -291,9 +291,18 @@ class BaseWSGIServer(simple_server.WSGIServer):
             self.port = self.server_address[1]
         self.server_name, self.server_port = host, self.port
         self.setup_environ()
-        if self.ssl_context is not None:
+        if self.ssl_context is not None and not self._credentials.fits_the_engine(self.socket):
+            self._secure()
+
+    def _secure(self) -> None:
+        """Has connections speak TLS by Python's ssl, as the engine would by itself."""
+        if self.ssl_context is not None and not isinstance(self.socket, ssl.SSLSocket):
             # Hands are shaken by whoever reads first: not while accepting, which a silent client would hold up.
             self.socket = self.ssl_context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
+
+    def get_request(self) -> Any:
+        self._secure()
+        return super().get_request()
 
     def _listen(self, address: Any) -> None:
         try:
@@ -403,7 +412,7 @@ class ForkingWSGIServer(socketserver.ForkingMixIn, BaseWSGIServer):
         processes: int = 40,
         handler: type[WSGIRequestHandler] | None = None,
         passthrough_errors: bool = False,
-        ssl_context: _TLS | None = None,
+        ssl_context: TLS | None = None,
         fd: int | None = None,
     ) -> None:
         super().__init__(host, port, app, handler, passthrough_errors, ssl_context, fd)
@@ -443,12 +452,16 @@ class _Front(simple_server._Front):
         if failure is not None:
             raise failure
 
+    def credentials(self) -> contextlib.AbstractContextManager[dict[str, Any]]:
+        return self.server._credentials.settings()
+
     def settings(self) -> dict[str, Any]:
         nobody = self.handler_class.__new__(self.handler_class)
         settings = super().settings()
         del settings["process_environ"]
         threads = self.server.threads if isinstance(self.server, ThreadedWSGIServer) else 1
-        return settings | {"threads": threads, "server_header": nobody.version_string()}
+        # A WebSocket of an application that is called by one thread would hold up all else.
+        return settings | {"threads": threads, "websockets": 1000, "server_header": nobody.version_string()}
 
     def application(self) -> WSGIApplication:
         server = self.server
@@ -520,7 +533,7 @@ def make_server(
     processes: int = 1,
     request_handler: type[WSGIRequestHandler] | None = None,
     passthrough_errors: bool = False,
-    ssl_context: _TLS | None = None,
+    ssl_context: TLS | None = None,
     fd: int | None = None,
 ) -> BaseWSGIServer:
     """A server that listens: with threads, with `processes` children at the most, or for one request at a time."""
@@ -550,7 +563,7 @@ def run_simple(
     request_handler: type[WSGIRequestHandler] | None = None,
     static_files: dict[str, str | tuple[str, str]] | None = None,
     passthrough_errors: bool = False,
-    ssl_context: _TLS | None = None,
+    ssl_context: TLS | None = None,
 ) -> None:
     """Serve an application for its developer, until Ctrl-C."""
     if not isinstance(port, int):
@@ -621,16 +634,6 @@ def is_running_from_reloader() -> bool:
 def is_ssl_error(error: BaseException | None = None) -> bool:
     """Whether the error, or the one that is being handled, is one of TLS."""
     return isinstance(error if error is not None else sys.exc_info()[1], ssl.SSLError)
-
-
-def _context(given: _TLS | None) -> ssl.SSLContext | None:
-    if given == "adhoc":
-        return generate_adhoc_ssl_context()
-    if isinstance(given, tuple):
-        return load_ssl_context(*given)
-    if given is not None and not isinstance(given, ssl.SSLContext):
-        raise TypeError(f"ssl_context={given!r}: write 'adhoc' or (cert, key), or give an SSLContext")
-    return given
 
 
 def select_address_family(host: str, port: int) -> socket.AddressFamily:

@@ -15,6 +15,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from http import HTTPStatus
 from http.client import HTTPMessage
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -162,16 +163,18 @@ class WSGIServer(HTTPServer):
     def _serve_on_engine(self, life: _Life, poll_interval: float) -> None:
         front = self._front()
         has_actions = _overridden(self, BaseServer, ["service_actions"]) is not None
-        engine = _Server(
-            front.application(),
-            self.socket,
-            server_software=front.handler_class.server_version,
-            on_request=front.on_request(),
-            on_error=front.on_error,
-            on_tick=self.service_actions if has_actions else None,
-            tick=max(poll_interval, 0.001),
-            **front.settings(),
-        )
+        with front.credentials() as credentials:
+            engine = _Server(
+                front.application(),
+                self.socket,
+                server_software=front.handler_class.server_version,
+                on_request=front.on_request(),
+                on_error=front.on_error,
+                on_tick=self.service_actions if has_actions else None,
+                tick=max(poll_interval, 0.001),
+                **front.settings(),
+                **credentials,
+            )
         with life.lock:
             if life.end_requested:
                 return
@@ -325,6 +328,10 @@ class _Front:
 
     def serve(self, engine: _Server) -> None:
         engine.serve()
+
+    def credentials(self) -> AbstractContextManager[dict[str, Any]]:
+        """What the engine reads as it is made, to speak TLS."""
+        return nullcontext({})
 
     def settings(self) -> dict[str, Any]:
         settings: dict[str, Any] = {
