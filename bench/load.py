@@ -12,6 +12,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from answers import PATIENCE, read_answer, request
 from environment import BENCH, BUILD, UnavailableError
@@ -55,12 +56,14 @@ def wrk(scenario: Scenario, port: int, core: int, seconds: float, connections: i
         env={**os.environ, "BODY_LENGTH": str(len(scenario.body))},
     ) as process:
         # It knows whole seconds only, but ends at once and prints what it saw when it is interrupted. A signal that
-        # comes just before it begins to sleep is lost on it, so that it is sent until it works.
+        # comes just before it begins to sleep is lost on it, so that it is sent until it works; one that comes before
+        # it has a handler would kill it.
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(seconds)
         until = time.monotonic() + 30
         while process.poll() is None:
-            process.send_signal(signal.SIGINT)
+            if _catches(process.pid, signal.SIGINT):
+                process.send_signal(signal.SIGINT)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(0.05)
             if time.monotonic() > until:
@@ -78,6 +81,16 @@ def wrk(scenario: Scenario, port: int, core: int, seconds: float, connections: i
         p99=seen["p99"] / 1000,
         faults=int(seen["socket_errors"] + seen["bad_status"] + seen["timeouts"]),
     )
+
+
+def _catches(pid: int, number: signal.Signals) -> bool:
+    """Whether a process has a handler for a signal (proc(5))."""
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            name, _, mask = line.partition(":")
+            if name == "SigCgt":
+                return bool(int(mask, 16) >> (number - 1) & 1)
+    return False
 
 
 def mix(port: int, core: int, seconds: float, connections: int, with_slow: bool) -> Seen:
