@@ -102,7 +102,8 @@ def _cases() -> list[Case]:
     chrome = CHROME.read_bytes()
     hello = b"GET / HTTP/1.1\r\nHost: 127.0.0.1:8000\r\n\r\n"
     rust = [str(_built("examples/hello")), "127.0.0.1:{port}"]
-    python = [sys.executable, "-m", "whiskyjack", "-b", "127.0.0.1:{port}", "plain:hello"]
+    # Without a supervisor: what callgrind sees of one process would be written over by the other.
+    python = [sys.executable, "-m", "whiskyjack", "--workers", "0", "-b", "127.0.0.1:{port}", "plain:hello"]
     page, echo = [*python[:-1], "plain:page"], [*python[:-1], "plain:echo"]
     version = "CPython " + ".".join(platform.python_version_tuple()[:2])
     upload = b"POST / HTTP/1.1\r\nHost: 127.0.0.1:8000\r\nContent-Length: 1024\r\n\r\n" + b"x" * 1024
@@ -153,15 +154,22 @@ def _server(command: list[str], request: bytes, count: int, batch: int) -> Count
         started = [*VALGRIND, f"--callgrind-out-file={out}", *filled]
         with launched(started, APPS) as server:
             server.await_start(lambda: socket.create_connection(("127.0.0.1", port), 1).close())
-            with socket.create_connection(("127.0.0.1", port), 60) as connection, connection.makefile("rb") as stream:
-                for number in range(count):
-                    if number % batch == 0:
-                        connection.sendall(request * min(batch, count - number))
-                    status, _body = read_answer(stream)
-                    if status != 200:
-                        raise UnavailableError(f"an answer was {status}")
+            try:
+                _converse(port, request, count, batch)
+            except (OSError, ValueError) as error:
+                raise UnavailableError(f"it did not answer: {error}") from error
         # What it had counted is written when it ends, with the end of the block.
         return read(out)
+
+
+def _converse(port: int, request: bytes, count: int, batch: int) -> None:
+    with socket.create_connection(("127.0.0.1", port), 60) as connection, connection.makefile("rb") as stream:
+        for number in range(count):
+            if number % batch == 0:
+                connection.sendall(request * min(batch, count - number))
+            status, _body = read_answer(stream)
+            if status != 200:
+                raise UnavailableError(f"an answer was {status}")
 
 
 def read(out: Path) -> Counter[str]:
