@@ -179,7 +179,7 @@ if __name__ == "__main__":
 def test_a_program_that_is_broken_comes_back_when_it_is_mended(project: Path, without: str) -> None:
     path = project / "shop.py"
     save(path, page("one", without) + RUN)
-    with in_terminal([sys.executable, "shop.py"], project) as terminal:
+    with in_terminal([sys.executable, "shop.py"], project, {"NO_COLOR": "1"}) as terminal:
         port = int(terminal.wait_for(r"http://127\.0\.0\.1:(\d+)"))
         terminal.wait_for(r" \* Restarting with \w+")
         with Poller(port) as poller:

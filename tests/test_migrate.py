@@ -224,6 +224,17 @@ def test_who_loads_before_the_fork_does_so_here(tmp_path: Path) -> None:
     assert migrated("gunicorn --preload shop:app", tmp_path)["values"]["preload"] is True
     assert migrated("uwsgi -p 4 --http :80 --module shop", tmp_path)["values"]["preload"] is True
     assert "preload" not in migrated("uwsgi -p 4 --lazy-apps --http :80 --module shop", tmp_path)["values"]
+    watching = migrated("uwsgi -p 4 --py-autoreload 2 --http :80 --module shop", tmp_path)["values"]
+    assert watching["reload"] is True and "preload" not in watching
+
+
+def test_what_tells_of_changed_files_is_taken_over(tmp_path: Path) -> None:
+    flags = "--reload --reload-engine inotify --reload-extra-file a.html --reload-extra-file b.html"
+    values = migrated(f"gunicorn {flags} shop:app", tmp_path)["values"]
+    assert (values["reload"], values["reload-engine"]) == (True, "auto")
+    assert values["reload-include"] == ["a.html", "b.html"]
+    values = migrated("granian --interface wsgi --reload --reload-ignore-dirs build shop:app", tmp_path)["values"]
+    assert (values["reload"], values["reload-exclude"]) == (True, ["build"])
 
 
 def test_what_this_version_has_no_setting_for_says_so(tmp_path: Path) -> None:

@@ -30,7 +30,8 @@ pub fn plan(given: &[Given], place: Option<&str>) -> Plan {
                 "each worker loads the application by itself unless preload says otherwise",
             );
         }
-        _ if is_several => {
+        // Who wants files to be watched wants them loaded anew, which preload is against.
+        _ if is_several && is_off("py-autoreload") => {
             plan.set("preload", "true", "uWSGI's default, without lazy-apps");
             plan.remark("preload", "what the application opens when it is imported (database connections, threads) is made before the fork");
         }
