@@ -319,7 +319,11 @@ impl Reactor {
         let is_left_to_others = self.board.as_ref().is_some_and(|board| board.has_heirs());
         for index in 0..polling.listeners.len() {
             polling.listeners[index].waiting = !is_left_to_others;
-            while polling.listeners[index].waiting && self.open() < self.connections {
+            // An heir may come while this goes on, and have the rest.
+            while polling.listeners[index].waiting
+                && self.open() < self.connections
+                && self.share() != Share::Leave
+            {
                 let paused = polling.accept_again;
                 self.accept(&mut polling, index, now);
                 if polling.accept_again != paused {
@@ -418,7 +422,7 @@ mod tests {
             *lock(&self.0)
         }
         fn has_heirs(&self) -> bool {
-            true
+            false
         }
     }
 
@@ -449,6 +453,15 @@ mod tests {
         *lock(&turn.0) = Share::Take;
         look(&reactor);
         assert_eq!(reactor.open(), 1);
+    }
+
+    #[test]
+    fn an_heir_that_comes_late_has_what_is_left() {
+        let turn = Arc::new(Turn(Mutex::new(Share::Yield(HOUR))));
+        let (reactor, _client) = polite(&turn);
+        *lock(&turn.0) = Share::Leave;
+        reactor.close_listeners();
+        assert_eq!(reactor.open(), 0);
     }
 
     #[test]
