@@ -27,8 +27,8 @@ class Terminal:
             self.process = subprocess.Popen(
                 command,
                 cwd=cwd,
-                # Nothing is to write compiled files: two saves within a second would have the same age.
-                env=environment({"TERM": "xterm", **(env or {})}),
+                # Later versions of Python have tracebacks in colours, in the middle of the words that tests look for.
+                env=environment({"TERM": "xterm", "PYTHON_COLORS": "0", **(env or {})}),
                 stdin=terminal,
                 stdout=terminal,
                 stderr=terminal,
