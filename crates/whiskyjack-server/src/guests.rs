@@ -58,6 +58,18 @@ impl Guests {
     }
 }
 
+/// Has a guest leave however its life ends.
+struct Leaving<'a> {
+    pool: &'a Pool,
+    guest: &'a Arc<Member>,
+}
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        self.pool.guests.leave(self.guest);
+    }
+}
+
 impl Pool {
     /// Gives a connection whose request may take it over to a thread of its own. Given back if there are too many of them.
     pub(crate) fn invite(
@@ -83,13 +95,13 @@ impl Pool {
         let (pool, application) = (Arc::clone(self), Arc::clone(application));
         let (carried, own) = (Arc::clone(&luggage), Arc::clone(&guest));
         let life = move || {
+            let _leaving = Leaving { pool: &pool, guest: &own };
             application.thread(&mut || {
                 let taken = lock(&carried).take();
                 if let Some(taken) = taken {
                     pool.host(&own, taken, &*application);
                 }
             });
-            pool.guests.leave(&own);
         };
         match Builder::new().name(guest.name.clone()).stack_size(STACK).spawn(life) {
             Ok(handle) => {
