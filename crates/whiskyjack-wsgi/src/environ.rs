@@ -113,6 +113,11 @@ impl Template {
     }
 }
 
+/// A call that has a thread beside the server's others, however few these are.
+pub(crate) fn called_beside_others(environ: &Bound<'_, PyDict>) -> PyResult<()> {
+    environ.set_item(intern!(environ.py(), "wsgi.multithread"), true)
+}
+
 fn show(environ: &Bound<'_, PyDict>, kit: &Kit) -> PyResult<()> {
     let py = environ.py();
     environ.set_item(intern!(py, "wsgi.input"), &kit.input)?;

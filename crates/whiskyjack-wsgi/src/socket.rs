@@ -1,6 +1,7 @@
 //! The connection of a request that asks for a WebSocket, as `simple_websocket` and its like look it up in the environ. It is handed over
 //! when something is first asked of it: an application that leaves it alone answers as ever.
 
+use crate::environ::called_beside_others;
 use crate::start_response::StartResponse;
 use pyo3::exceptions::{PyAttributeError, PyConnectionError, PyOSError, PyStopIteration};
 use pyo3::intern;
@@ -25,8 +26,7 @@ pub(crate) fn offer(
 ) -> PyResult<()> {
     let socket = LentSocket { request: request.clone().unbind(), socket: PyOnceLock::new() };
     let py = environ.py();
-    // Its call has a thread beside the others, however few these are.
-    environ.set_item(intern!(py, "wsgi.multithread"), true)?;
+    called_beside_others(environ)?;
     environ.set_item(intern!(py, "werkzeug.socket"), Bound::new(py, socket)?)
 }
 

@@ -4,7 +4,6 @@ use super::{Body, Cache, Connection, Next, Request, State, Workspace, defaults};
 use crate::call::{Expired, Times};
 use crate::exchange::{Application, Block, Exchange, Failure, Origin, Sent, Upload};
 use crate::gathering::{Burst, MOST, SMALL};
-use crate::handover::Handover;
 use crate::input::Filled;
 use crate::output::Framed;
 use crate::reactor::lock;
@@ -361,14 +360,10 @@ impl Http1Exchange<'_, '_> {
 
     /// The application is done with the connection, which serves no other request.
     fn take_back(self) -> State {
-        if let Some(handover) = &self.connection.handover {
-            handover.end();
-        }
+        let state = self.connection.take_back();
         self.workspace.call.end();
         self.connection.record(self.workspace, true, 101, 0, self.request.begun, self.queued);
-        // What the socket said meanwhile was for the application.
-        self.connection.drained = false;
-        self.connection.end(Instant::now())
+        state
     }
 
     /// The deadline has passed during the call, and now its thread is back.
@@ -693,13 +688,8 @@ impl Exchange for Http1Exchange<'_, '_> {
         self.connection.regain(self.workspace);
         self.flush_all_ahead()?;
         self.workspace.call.hand_over()?;
-        let connection = &mut *self.connection;
-        let early = connection.input.bytes().to_vec();
-        connection.input.consume(early.len());
         self.response = Response::HandedOver;
-        let (socket, handover) = Handover::begin(&connection.transport, early)?;
-        connection.handover = Some(handover);
-        Ok(socket)
+        self.connection.give_socket()
     }
 
     fn is_socket_taken(&self) -> bool {

@@ -17,6 +17,7 @@ mod pace;
 mod proxied;
 mod room;
 mod secured;
+mod taken;
 mod unread;
 mod workspace;
 
