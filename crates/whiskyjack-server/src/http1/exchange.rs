@@ -70,16 +70,6 @@ impl Connection {
     }
 }
 
-impl Connection {
-    /// Keeps a part of a response back, to leave in one write with what comes behind it, unless that makes more than `most`.
-    fn gather(&self, workspace: &mut Workspace<'_>, framed: &Framed<'_>, most: usize) -> bool {
-        let is_gathered = self.output.is_empty()
-            && workspace.gathering.add(&self.transport, framed, most, workspace.watched);
-        workspace.gathered |= is_gathered;
-        is_gathered
-    }
-}
-
 struct Http1Exchange<'a, 'c> {
     connection: &'a mut Connection,
     workspace: &'a mut Workspace<'c>,

@@ -28,7 +28,7 @@ use crate::exchange::Origin;
 use crate::handover::Handover;
 use crate::input::{Filled, Input};
 use crate::lost::Lost;
-use crate::output::Output;
+use crate::output::{Framed, Output};
 use crate::spool::Spool;
 use crate::tls;
 use crate::transport::{Departure, Interest, Transport};
@@ -566,6 +566,14 @@ impl Connection {
         self.regain(workspace);
         // A fault is found again by what is sent next.
         let _ = self.output.flush(&self.transport);
+    }
+
+    /// Keeps a part of a response back, to leave in one write with what comes behind it, unless that makes more than `most`.
+    fn gather(&self, workspace: &mut Workspace<'_>, framed: &Framed<'_>, most: usize) -> bool {
+        let is_gathered = self.output.is_empty()
+            && workspace.gathering.add(&self.transport, framed, most, workspace.watched);
+        workspace.gathered |= is_gathered;
+        is_gathered
     }
 
     /// Takes back what the thread has gathered, so that it goes out before anything else.
