@@ -4,6 +4,7 @@
 
 mod cgi;
 mod file_wrapper;
+mod framing;
 mod headers;
 mod hop;
 mod native;
@@ -21,6 +22,8 @@ pub mod module {
     pub use crate::cgi::{is_modern, read_environ, set_up_environ, strip_script_name};
     #[pymodule_export]
     pub use crate::file_wrapper::FileWrapper;
+    #[pymodule_export]
+    pub use crate::framing::ResponseFraming;
     #[pymodule_export]
     pub use crate::headers::Headers;
     #[pymodule_export]

@@ -15,10 +15,8 @@ import os
 import socket
 import socketserver
 import ssl
-import struct
 import sys
 import threading
-import traceback
 from collections.abc import Callable, Iterable, Iterator
 from http.server import BaseHTTPRequestHandler
 from importlib import import_module
@@ -31,6 +29,7 @@ from whiskyjack._whiskyjack import Server as _Server
 from whiskyjack._whiskyjack import __version__
 from whiskyjack._whiskyjack import wsgiref as _wsgiref
 from whiskyjack.werkzeug import _reloader
+from whiskyjack.werkzeug._answer import Answer, comes_another, is_drained, told
 from whiskyjack.werkzeug._certificates import (
     generate_adhoc_ssl_context,
     generate_adhoc_ssl_pair,
@@ -41,7 +40,6 @@ from whiskyjack.werkzeug._log import log as _log
 from whiskyjack.werkzeug._log import styled, styled_by_status
 from whiskyjack.werkzeug._tls import TLS, Credentials
 from whiskyjack.wsgiref import simple_server
-from whiskyjack.wsgiref.handlers import SimpleHandler
 from whiskyjack.wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 __all__ = [
@@ -112,13 +110,14 @@ class WSGIRequestHandler(simple_server.WSGIRequestHandler):
         target = self.requestline.split()[1]
         if not target.startswith("/") and (authority := urlsplit(target).netloc):
             environ["HTTP_HOST"] = authority  # RFC 9112 3.2.2
+        self._body = self._head.body(self.rfile)
         certificate = getattr(self.connection, "getpeercert", lambda _: None)(True)
         if certificate:
             environ["SSL_CLIENT_CERT"] = ssl.DER_cert_to_PEM_cert(certificate)
         return environ | {
             "wsgi.version": (1, 0),
             "wsgi.url_scheme": "http" if self.server.ssl_context is None else "https",
-            "wsgi.input": self._head.body(self.rfile),
+            "wsgi.input": self._body,
             "wsgi.input_terminated": True,
             "wsgi.errors": sys.stderr,
             "wsgi.multithread": self.server.multithread,
@@ -134,12 +133,31 @@ class WSGIRequestHandler(simple_server.WSGIRequestHandler):
 
     def run_wsgi(self) -> None:
         """Answer the request whose head was read, with the connection to itself."""
-        self.close_connection = True
+        is_asked, self.close_connection = not self.close_connection, True
         self.environ = self.make_environ()
-        _Answer(self).run(self.server.app)
+        answer = Answer(self, persists=is_asked and self._is_over_after_this())
+        answer.run(self.server.app)
+        self.close_connection = not (answer.persists and is_drained(self._body))
+
+    def _is_over_after_this(self) -> bool:
+        """Whether the next request, if there is one, begins where this one's body ends."""
+        if min(self.request_version, self.protocol_version) < "HTTP/1.1" or not self.server._serves:
+            return False
+        # The body of chunks may have been read beyond its end, and whoever upgrades goes on with the connection.
+        if "Transfer-Encoding" in self.headers or "Upgrade" in self.headers:
+            return False
+        body = vars(self).get("_body")
+        return body is not None and self.environ.get("wsgi.input") is body
+
+    def handle_one_request(self) -> None:
+        """Answer the next request. After the first it is waited for as long as nobody else needs the server."""
+        if "environ" in vars(self) and not comes_another(self, self.server._rivals(), self.server._is_ending):
+            self.close_connection = True
+            return
+        super().handle_one_request()
 
     def handle(self) -> None:
-        """Answer requests until the connection ends, which is after the first."""
+        """Answer requests until the connection ends."""
         try:
             BaseHTTPRequestHandler.handle(self)
         except ssl.SSLError as error:
@@ -189,71 +207,6 @@ class WSGIRequestHandler(simple_server.WSGIRequestHandler):
         _log(type, f"{address} - - [{self.log_date_time_string()}] {message}\n", *args)
 
 
-class _Answer(simple_server.ServerHandler):
-    """The response to a request whose handler has the connection: sent by the handler's own methods."""
-
-    wsgi_file_wrapper = None
-    error_headers = [("Content-Type", "text/plain; charset=utf-8")]  # noqa: RUF012
-    error_body = b"500 Internal Server Error\n"
-
-    def __init__(self, handler: WSGIRequestHandler) -> None:
-        super().__init__(None, handler.wfile, None, handler.environ)
-        self.request_handler = handler
-
-    def setup_environ(self) -> None:
-        self.environ = self.base_env
-
-    def run(self, application: WSGIApplication) -> None:
-        try:
-            self.setup_environ()
-            self.result = application(self.environ, self.start_response)
-            self.finish_response()
-        except (ConnectionError, TimeoutError, ssl.SSLEOFError) as error:
-            self.request_handler.connection_dropped(error, self.request_handler.environ)
-        except Exception as error:
-            if self.request_handler.server.passthrough_errors:
-                raise
-            self.fail(error)
-
-    def fail(self, error: Exception) -> None:
-        server, was_sent = self.request_handler.server, self.headers_sent
-        server.log("error", "%s", _told(error))
-        if was_sent:
-            # The end of the connection ends the body, so that only a reset tells that this is not all of it.
-            reset = struct.pack("ii", 1, 0)
-            self.request_handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
-            return
-        self.result = self.error_output(self.environ, self.start_response)
-        self.finish_response()
-
-    def send_headers(self) -> None:
-        self.cleanup_headers()
-        self.headers_sent = True
-        handler, (code, _, reason) = self.request_handler, self.status.partition(" ")
-        handler.send_response(int(code), reason)
-        for name, value in self.headers.items():
-            handler.send_header(name, value)
-        handler.send_header("Connection", "close")
-        handler.end_headers()
-
-    def write(self, data: bytes) -> None:
-        if self.request_handler.command == "HEAD" and self.headers_sent:
-            return
-        super().write(data)
-
-    def _write(self, data: bytes) -> None:
-        if self.request_handler.command != "HEAD" and self.status[:3] not in ("204", "304"):
-            super()._write(data)
-
-    def close(self) -> None:
-        # not the one that logs: send_response() has done it
-        SimpleHandler.close(self)
-
-
-def _told(error: BaseException) -> str:
-    return "Error on request:\n" + "".join(traceback.format_exception(error))
-
-
 class BaseWSGIServer(simple_server.WSGIServer):
     """A server that answers one request at a time. `make_server` makes it."""
 
@@ -261,6 +214,8 @@ class BaseWSGIServer(simple_server.WSGIServer):
     multiprocess = False
     request_queue_size = LISTEN_QUEUE
     allow_reuse_address = True
+    # whether one request after another is served, rather than a single one
+    _serves = False
 
     def __init__(
         self,
@@ -332,6 +287,13 @@ class BaseWSGIServer(simple_server.WSGIServer):
             name, port = self.server_address[:2]
             self.base_environ = {"SERVER_NAME": name, "SERVER_PORT": str(port)}
 
+    def _rivals(self) -> list[Any]:
+        """What has something to read if somebody waits for whoever is with an idle connection."""
+        return [self.socket]
+
+    def _is_ending(self) -> bool:
+        return self._life().end_requested
+
     def get_app(self) -> WSGIApplication:
         return self.app
 
@@ -344,11 +306,13 @@ class BaseWSGIServer(simple_server.WSGIServer):
 
     def serve_forever(self, poll_interval: float = 0.5) -> None:
         """Serve until `shutdown()` or Ctrl-C, and close the socket."""
+        self._serves = True
         try:
             super().serve_forever(poll_interval)
         except KeyboardInterrupt:
             pass
         finally:
+            self._serves = False
             self.server_close()
 
     def shutdown_request(self, request: Any) -> None:
@@ -398,6 +362,9 @@ class ThreadedWSGIServer(socketserver.ThreadingMixIn, BaseWSGIServer):
     # of the engine: so many requests can be inside the application at once
     threads = 40
 
+    def _rivals(self) -> list[Any]:
+        return []  # a thread more is there for everybody
+
 
 class ForkingWSGIServer(socketserver.ForkingMixIn, BaseWSGIServer):
     """A server that answers each request in a process that it forks for it."""
@@ -417,6 +384,28 @@ class ForkingWSGIServer(socketserver.ForkingMixIn, BaseWSGIServer):
     ) -> None:
         super().__init__(host, port, app, handler, passthrough_errors, ssl_context, fd)
         self.max_children = processes
+        # Its other end is this process's alone, so that children see when the server is closed.
+        self._open, self._held = socket.socketpair()
+
+    def _rivals(self) -> list[Any]:
+        return [self.socket, self._open]
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        # in the child
+        self._held.close()
+        super().finish_request(request, client_address)
+
+    def shutdown(self) -> None:
+        # Where all children are busy being idle, the server waits for one of them.
+        self._held.close()
+        super().shutdown()
+
+    def server_close(self) -> None:
+        if "_held" in vars(self):
+            self._held.close()
+        super().server_close()
+        if "_open" in vars(self):
+            self._open.close()
 
 
 class _Front(simple_server._Front):
@@ -509,14 +498,14 @@ class _Front(simple_server._Front):
             else:
                 handler.log_request(status)
         except Exception as error:
-            self.server.log("error", "%s", _told(error))
+            self.server.log("error", "%s", told(error))
 
     def on_error(self, request: _Request, error: BaseException) -> None:
         if self.server.passthrough_errors and not self.server.multithread and self.engine is not None:
             self.failure = error
             self.engine.stop()
         else:
-            self.server.log("error", "%s", _told(error))
+            self.server.log("error", "%s", told(error))
 
 
 def _transfer_coding() -> str | None:
