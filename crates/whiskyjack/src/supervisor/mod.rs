@@ -78,6 +78,9 @@ pub struct Plan {
 /// How often memory, ages and files are looked at.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// How far apart looks become while nothing happens, each twice as far as the last: an idle server should wake nobody.
+const RARE_LOOK: Duration = Duration::from_secs(15);
+
 /// What a worker's own end of a timeout may take until the supervisor's comes.
 const GRACE: Duration = Duration::from_secs(3);
 
@@ -129,6 +132,10 @@ struct Supervisor<'py> {
     /// why the first start failed
     failed: Option<String>,
     next_look: Instant,
+    /// how far apart looks are now
+    pause: Duration,
+    /// what the workers had answered at the last look
+    answered: u64,
     touched: BTreeMap<PathBuf, Option<SystemTime>>,
     changes: Changes,
     /// what the workers that serve say they are
@@ -227,6 +234,8 @@ impl<'py> Supervisor<'py> {
             exit_code: 0,
             failed: None,
             next_look: Instant::now(),
+            pause: LOOK,
+            answered: 0,
             touched: BTreeMap::new(),
             changes: Changes::default(),
             serves: None,
@@ -527,6 +536,20 @@ impl<'py> Supervisor<'py> {
         }
     }
 
+    /// Whether nothing has happened since this was asked last that a look could show, and nothing is watched that happens elsewhere.
+    fn is_quiet(&mut self) -> bool {
+        let settings = &self.settings;
+        let is_watched = settings.max_worker_rss.bytes() > 0
+            || settings.max_worker_lifetime.0.is_some()
+            || settings.stall_timeout.0.is_some_and(|timeout| timeout < 4 * RARE_LOOK)
+            || !settings.touch_reload.is_empty();
+        let slots = || self.processes.values().map(|process| process.slot);
+        let answered = slots().map(|slot| slot.requests()).sum();
+        let is_idle = std::mem::replace(&mut self.answered, answered) == answered
+            && slots().all(|slot| slot.standing() == Standing::Serving && slot.calls() == 0);
+        is_idle && !is_watched
+    }
+
     /// What is done by the clock.
     fn look(&mut self) {
         let now = Instant::now();
@@ -541,7 +564,8 @@ impl<'py> Supervisor<'py> {
         if now < self.next_look {
             return;
         }
-        self.next_look = now + LOOK;
+        self.pause = if self.is_quiet() { (self.pause * 2).min(RARE_LOOK) } else { LOOK };
+        self.next_look = now + self.pause;
         let mut leaving = Vec::new();
         for process in self.processes.values_mut() {
             process.examine();
