@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import ssl
-import threading
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.certificates import Authority
-from tests.support.server import DEADLINE
+from tests.support.werkzeug_server import in_thread
 from tests.support.wire import Conversation, conversation, get, post, send
 from whiskyjack.werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
@@ -56,17 +55,8 @@ def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]
     return [body]
 
 
-@contextlib.contextmanager
-def serve(**keywords: Any) -> Iterator[BaseWSGIServer]:
-    server = make_server("127.0.0.1", 0, application, **keywords)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.shutdown()
-        thread.join(DEADLINE)
-        assert not thread.is_alive()
+def serve(**keywords: Any) -> AbstractContextManager[BaseWSGIServer]:
+    return in_thread(application, **keywords)
 
 
 def expect(opened: Conversation, body: bytes) -> None:

@@ -15,7 +15,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing
 from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ import werkzeug.serving
 
 from tests.support.server import DEADLINE, environment
 from tests.support.sockets import leave_stale, listening, port_of
+from tests.support.werkzeug_server import in_thread
 from tests.support.wire import conversation, get, read_response, send
 from whiskyjack.werkzeug import serving
 from whiskyjack.werkzeug.serving import BaseWSGIServer, DechunkedInput, WSGIRequestHandler, make_server
@@ -45,18 +46,8 @@ def show(environ: dict[str, Any], start_response: Any) -> list[bytes]:
     return ["\n".join(shown).encode()]
 
 
-@contextmanager
-def serve(app: Any = show, **keywords: Any) -> Iterator[BaseWSGIServer]:
-    server = make_server("127.0.0.1", 0, app, **keywords)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.shutdown()
-        thread.join(DEADLINE)
-        assert not thread.is_alive()
-        assert server.fileno() == -1
+def serve(app: Any = show, **keywords: Any) -> AbstractContextManager[BaseWSGIServer]:
+    return in_thread(app, **keywords)
 
 
 def ask(server: BaseWSGIServer, path: str = "/", body: bytes | None = None) -> tuple[HTTPResponse, str]:

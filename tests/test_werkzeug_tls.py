@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import ssl
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ from websockets.sync.client import connect
 from tests.apps import websockets as sockets
 from tests.support.certificates import Authority
 from tests.support.server import DEADLINE
+from tests.support.werkzeug_server import in_thread
 from tests.support.wire import conversation, get, read_response
 from whiskyjack.werkzeug import serving
 from whiskyjack.werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
@@ -29,17 +28,8 @@ def show(environ: dict[str, Any], start_response: Any) -> list[bytes]:
     return [json.dumps({name: environ.get(name) for name in names}).encode()]
 
 
-@contextmanager
-def serve(app: Any = show, **keywords: Any) -> Iterator[BaseWSGIServer]:
-    server = make_server("127.0.0.1", 0, app, **keywords)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.shutdown()
-        thread.join(DEADLINE)
-        assert not thread.is_alive()
+def serve(app: Any = show, **keywords: Any) -> AbstractContextManager[BaseWSGIServer]:
+    return in_thread(app, **keywords)
 
 
 def ask(server: BaseWSGIServer, context: ssl.SSLContext, count: int) -> list[dict[str, Any]]:

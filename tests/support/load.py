@@ -56,13 +56,16 @@ class Load:
         connection.request("GET", f"/?{number}")
         response = connection.getresponse()
         body = response.read()
+        self._count(number, response.status, body)
+        return not response.will_close
+
+    def _count(self, number: int, status: int, body: bytes) -> None:
         pid, _, echo = body.decode().partition(" ")
         with self._counted:
-            if response.status != 200 or echo != str(number):
-                self.faults.append(f"{response.status} {body!r}")
+            if status != 200 or echo != str(number):
+                self.faults.append(f"{status} {body!r}")
             else:
                 self.answers[int(pid)] += 1
-        return not response.will_close
 
     def _keep(self, number: int) -> None:
         """Asks over one connection until the server says that it closes it: no request crosses a close."""
@@ -84,12 +87,7 @@ class Load:
             body = response.read()
         finally:
             connection.close()
-        pid, _, echo = body.decode().partition(" ")
-        with self._counted:
-            if response.status != 200 or echo != str(number):
-                self.faults.append(f"{response.status} {body!r}")
-            else:
-                self.answers[int(pid)] += 1
+        self._count(number, response.status, body)
 
     def total(self) -> int:
         with self._counted:
