@@ -16,12 +16,14 @@ pub(crate) struct Held {
 #[derive(Debug, Default)]
 struct Batch {
     taken: Vec<Taken>,
-    /// when the first of them was held back
-    since: Option<Instant>,
+    /// when the first of them has waited long enough
+    until: Option<Instant>,
 }
 
-/// A response that has waited so long goes out, whatever else is to be done.
-pub(crate) const HOLD: Duration = Duration::from_millis(1);
+/// How long a response may be held back: as long as its request has waited for its turn, and within these. Where requests come
+/// one by one, that is the shorter; where there is always a queue, fewer wake-ups make it move faster.
+const SHORTEST: Duration = Duration::from_millis(1);
+const LONGEST: Duration = Duration::from_millis(3);
 
 /// While calls take longer, what a wake-up costs does not matter, and what a client waits does.
 pub(crate) const QUICK: Duration = Duration::from_micros(250);
@@ -44,9 +46,10 @@ impl Held {
         if !watched() {
             return Fate::Refused(taken);
         }
-        let since = *batch.since.get_or_insert(now);
+        let waited = now.saturating_duration_since(taken.found);
+        let until = *batch.until.get_or_insert(now + waited.clamp(SHORTEST, LONGEST));
         batch.taken.push(taken);
-        match now.saturating_duration_since(since) >= HOLD {
+        match now >= until {
             true => Fate::Due,
             false => Fate::Held,
         }
@@ -60,7 +63,7 @@ impl Held {
     /// Sends what has waited too long, in place of the thread that holds it back.
     pub(crate) fn send_due(&self, now: Instant) {
         let mut batch = lock(&self.batch);
-        if batch.since.take_if(|since| now.saturating_duration_since(*since) >= HOLD).is_some() {
+        if batch.until.take_if(|until| now >= *until).is_some() {
             batch.send();
         }
     }
@@ -69,7 +72,7 @@ impl Held {
     pub(crate) fn take(&self) -> Vec<Taken> {
         let mut batch = lock(&self.batch);
         batch.send();
-        batch.since = None;
+        batch.until = None;
         std::mem::take(&mut batch.taken)
     }
 }

@@ -16,11 +16,13 @@ pub(crate) struct Monitor {
     asleep: AtomicBool,
 }
 
-/// How often it looks while calls have lately held threads up.
+/// How often it looks while calls have lately waited inside the application.
 const ALERT: Duration = Duration::from_micros(300);
-/// How often it looks otherwise. A tick costs some 3 µs of CPU time.
-const CALM: Duration = Duration::from_millis(2);
-/// How long after the last promotion it stays alert.
+/// How often it looks while calls have lately been long.
+const BRISK: Duration = Duration::from_millis(2);
+/// How often it looks otherwise. A tick costs some 3 µs of CPU time, and what it drives out of the leader's caches.
+const CALM: Duration = Duration::from_millis(4);
+/// How long it remembers such a call.
 const ALERT_FOR: Duration = Duration::from_secs(1);
 /// Ticks without any call before it sleeps.
 const IDLE_TICKS: u32 = 10;
@@ -52,12 +54,16 @@ impl Monitor {
     pub(crate) fn watch(&self, pool: &Pool) {
         let _ = self.thread.set(std::thread::current());
         let mut idle_ticks = 0;
-        let mut last_promotion: Option<Instant> = None;
+        let (mut waited, mut long): (Option<Instant>, Option<Instant>) = (None, None);
         let mut seen: Option<Seen> = None;
         let mut overdue = Overdue::new(&pool.config);
         while !pool.is_over() {
-            let alert = last_promotion.is_some_and(|at| at.elapsed() < ALERT_FOR);
-            std::thread::park_timeout(if alert { ALERT } else { CALM });
+            let is_recent = |at: Option<Instant>| at.is_some_and(|at| at.elapsed() < ALERT_FOR);
+            std::thread::park_timeout(match (is_recent(waited), is_recent(long)) {
+                (true, _) => ALERT,
+                (false, true) => BRISK,
+                (false, false) => CALM,
+            });
             overdue.look(pool);
             let leader = pool.leader();
             pool.members[leader].held.send_due(Instant::now());
@@ -106,9 +112,11 @@ impl Monitor {
                 pool.send_gathered(leader);
                 let standby = matches!(inside, Inside::Entry(_));
                 if pool.promote(leader, inside, standby) {
-                    last_promotion = Some(Instant::now());
                     if !standby && age < LONG {
+                        waited = Some(Instant::now());
                         pool.waited();
+                    } else {
+                        long = Some(Instant::now());
                     }
                 }
             }
