@@ -105,13 +105,13 @@ enum State {
     /// Before or inside a head.
     Head { idle_until: Option<Instant>, head_until: Option<Instant> },
     /// Inside a body that is collected before the application is called.
-    Body { request: Request, decoder: Decoder, spool: Spool, until: Option<Instant> },
+    Body(Box<Collecting>),
     /// The application can be called.
     Ready { request: Request, body: Body },
     /// The response is made; the socket has not taken all of it.
     Flushing { next: Next, pace: Pace },
     /// The rest of a body that the application did not read is thrown away, to keep the connection.
-    Discarding { decoder: Decoder, left: u64, until: Option<Instant> },
+    Discarding { decoder: Box<Decoder>, left: u64, until: Option<Instant> },
     /// Nothing more is sent; what the peer still sends is thrown away, so that it reads our last response (RFC 9112 9.6).
     Lingering { left: usize, until: Instant },
     /// Nothing more happens.
@@ -130,12 +130,21 @@ struct Request {
     whole: Instant,
 }
 
+/// A request whose body is being collected.
+#[derive(Debug)]
+struct Collecting {
+    request: Request,
+    decoder: Decoder,
+    spool: Spool,
+    until: Option<Instant>,
+}
+
 /// Where a request's body is.
 #[derive(Debug)]
 enum Body {
     Collected(Spool),
     Streaming {
-        decoder: Decoder,
+        decoder: Box<Decoder>,
         /// data at the input's start that is decoded already, and the framing bytes behind it
         decoded: (usize, usize),
         /// `100 Continue` has still to be sent
@@ -149,7 +158,7 @@ enum Body {
 #[derive(Debug)]
 enum Next {
     Request,
-    Discard(Decoder),
+    Discard(Box<Decoder>),
     /// what was going on before gathered responses had to be sent
     Resume(Box<State>),
     Linger,
@@ -235,7 +244,7 @@ impl Connection {
             State::Head { .. } if self.parser.is_begun() => {
                 self.refuse(workspace, Error::HeadTimeout, false)
             }
-            State::Body { .. } => self.refuse(workspace, Error::BodyTimeout, true),
+            State::Body(_) => self.refuse(workspace, Error::BodyTimeout, true),
             State::Flushing { .. } => {
                 log::debug!("closed {:?}: it does not take its response", self.origin.peer);
                 self.transport.abort();
@@ -308,22 +317,13 @@ impl Connection {
     pub(crate) fn advance(&mut self, workspace: &mut Workspace<'_>) -> Turn {
         let mut reads = READS;
         loop {
-            let step = match mem::replace(&mut self.state, State::Closed) {
-                State::Proxied { versions, until } => self.read_claim(workspace, versions, until),
-                State::Securing { until } => self.secure(workspace, until),
+            // What every request comes by is not moved out and back in.
+            let step = match self.state {
+                State::Ready { .. } => return Turn::Call,
                 State::Head { idle_until, head_until } => {
                     self.read_head(workspace, idle_until, head_until)
                 }
-                State::Body { request, decoder, spool, until } => {
-                    self.collect(workspace, &mut reads, request, decoder, spool, until)
-                }
-                ready @ State::Ready { .. } => Ok(Step::Stop(ready, Turn::Call)),
-                State::Flushing { next, pace } => self.flush(workspace, next, pace),
-                State::Discarding { decoder, left, until } => {
-                    self.discard(workspace, &mut reads, decoder, left, until)
-                }
-                State::Lingering { left, until } => self.linger(workspace, left, until),
-                State::Closed => Ok(Step::Stop(State::Closed, Turn::Close)),
+                _ => self.step(workspace, &mut reads),
             };
             match step {
                 Ok(Step::On(state)) => self.state = state,
@@ -338,11 +338,27 @@ impl Connection {
                     return turn;
                 }
                 Err(error) => {
+                    self.state = State::Closed;
                     self.forget_gathered(workspace);
                     log::debug!("closed {:?}: {error}", self.origin.peer);
                     return Turn::Close;
                 }
             }
+        }
+    }
+
+    fn step(&mut self, workspace: &mut Workspace<'_>, reads: &mut usize) -> io::Result<Step> {
+        match mem::replace(&mut self.state, State::Closed) {
+            State::Proxied { versions, until } => self.read_claim(workspace, versions, until),
+            State::Securing { until } => self.secure(workspace, until),
+            State::Body(collecting) => self.collect(workspace, reads, collecting),
+            State::Flushing { next, pace } => self.flush(workspace, next, pace),
+            State::Discarding { decoder, left, until } => {
+                self.discard(workspace, reads, decoder, left, until)
+            }
+            State::Lingering { left, until } => self.linger(workspace, left, until),
+            State::Closed => Ok(Step::Stop(State::Closed, Turn::Close)),
+            state @ (State::Head { .. } | State::Ready { .. }) => Ok(Step::On(state)),
         }
     }
 
@@ -438,7 +454,7 @@ impl Connection {
             intent.expects_continue && intent.framing != RequestFraming::Chunked;
         if waits_for_application || config.streaming_uploads {
             let invite = intent.expects_continue;
-            let decoded = (0, 0);
+            let (decoder, decoded) = (Box::new(decoder), (0, 0));
             let body = Body::Streaming { decoder, decoded, invite, done: false, failed: false };
             return State::Ready { request, body };
         }
@@ -450,19 +466,17 @@ impl Connection {
             }
         }
         let until = after(workspace.now, config.body_timeout);
-        State::Body { request, decoder, spool: Spool::new(), until }
+        State::Body(Box::new(Collecting { request, decoder, spool: Spool::new(), until }))
     }
 
     fn collect(
         &mut self,
         workspace: &mut Workspace<'_>,
         reads: &mut usize,
-        mut request: Request,
-        mut decoder: Decoder,
-        mut spool: Spool,
-        mut until: Option<Instant>,
+        mut collecting: Box<Collecting>,
     ) -> io::Result<Step> {
         loop {
+            let Collecting { request, decoder, spool, until } = &mut *collecting;
             while !self.input.is_empty() {
                 let step = match decoder.decode(self.input.bytes()) {
                     Ok(step) => step,
@@ -476,6 +490,7 @@ impl Connection {
                 self.input.consume(step.consumed);
                 if step.done {
                     request.whole = workspace.found;
+                    let Collecting { request, spool, .. } = *collecting;
                     let body = Body::Collected(spool);
                     return Ok(Step::On(State::Ready { request, body }));
                 }
@@ -484,8 +499,7 @@ impl Connection {
                 }
             }
             if *reads == 0 {
-                let state = State::Body { request, decoder, spool, until };
-                return Ok(Step::Stop(state, Turn::Yield));
+                return Ok(Step::Stop(State::Body(collecting), Turn::Yield));
             }
             *reads -= 1;
             let filled = self.fill(workspace).inspect_err(|_| {
@@ -496,7 +510,7 @@ impl Connection {
                     let config = workspace.config;
                     let pace = Pace { since: request.begun, base: 0 };
                     let read = spool.length() + self.input.bytes().len() as u64;
-                    until =
+                    *until =
                         pace.deadline(workspace.now, read, config.body_timeout, config.body_rate);
                 }
                 Filled::End => {
@@ -505,8 +519,9 @@ impl Connection {
                     return Ok(Step::On(State::Closed));
                 }
                 Filled::Blocked => {
-                    let state = State::Body { request, decoder, spool, until };
-                    return Ok(Step::Stop(state, Turn::Park(Interest::Read, until)));
+                    let until = *until;
+                    let turn = Turn::Park(Interest::Read, until);
+                    return Ok(Step::Stop(State::Body(collecting), turn));
                 }
             }
         }

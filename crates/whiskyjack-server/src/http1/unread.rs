@@ -22,7 +22,7 @@ impl Connection {
         &mut self,
         workspace: &mut Workspace<'_>,
         reads: &mut usize,
-        mut decoder: Decoder,
+        mut decoder: Box<Decoder>,
         mut left: u64,
         until: Option<Instant>,
     ) -> io::Result<Step> {
