@@ -31,7 +31,7 @@ impl std::fmt::Debug for Output {
 
 enum Piece {
     Memory {
-        bytes: Box<dyn Kept>,
+        bytes: Bytes,
         start: usize,
         end: usize,
     },
@@ -45,6 +45,23 @@ enum Piece {
         offset: u64,
         left: u64,
     },
+}
+
+/// Bytes of a piece.
+enum Bytes {
+    /// the server's own
+    Own(Vec<u8>),
+    /// the application's
+    Lent(Box<dyn Kept>),
+}
+
+impl Bytes {
+    fn slice(&self, start: usize, end: usize) -> &[u8] {
+        match self {
+            Bytes::Own(bytes) => &bytes[start..end],
+            Bytes::Lent(bytes) => &bytes.bytes()[start..end],
+        }
+    }
 }
 
 /// A run of body bytes with the framing around it.
@@ -77,7 +94,7 @@ impl Output {
             let end = bytes.len();
             // Mostly it is alone, and what is reserved stays with the connection while it is idle.
             self.queue.reserve_exact(1);
-            self.queue.push_back(Piece::Memory { bytes: Box::new(bytes), start: 0, end });
+            self.queue.push_back(Piece::Memory { bytes: Bytes::Own(bytes), start: 0, end });
         }
     }
 
@@ -159,17 +176,21 @@ impl Output {
         };
         let before = rest(framed.before.len());
         self.push(
-            &mut || Box::new(framed.before[before..].to_vec()),
+            &mut || Bytes::Own(framed.before[before..].to_vec()),
             0,
             framed.before.len() - before,
         );
         let start = rest(framed.length);
-        self.push(&mut || framed.block.keep(), start, framed.length);
+        self.push(&mut || Bytes::Lent(framed.block.keep()), start, framed.length);
         let after = rest(framed.after.len());
-        self.push(&mut || Box::new(framed.after[after..].to_vec()), 0, framed.after.len() - after);
+        self.push(
+            &mut || Bytes::Own(framed.after[after..].to_vec()),
+            0,
+            framed.after.len() - after,
+        );
     }
 
-    fn push(&mut self, bytes: &mut dyn FnMut() -> Box<dyn Kept>, start: usize, end: usize) {
+    fn push(&mut self, bytes: &mut dyn FnMut() -> Bytes, start: usize, end: usize) {
         if start < end {
             self.held += end - start;
             self.queue.push_back(Piece::Memory { bytes: bytes(), start, end });
@@ -193,7 +214,7 @@ impl Output {
                     let mut count = 0;
                     for piece in self.queue.iter().take(SLICES) {
                         let Piece::Memory { bytes, start, end } = piece else { break };
-                        slices[count] = IoSlice::new(&bytes.bytes()[*start..*end]);
+                        slices[count] = IoSlice::new(bytes.slice(*start, *end));
                         count += 1;
                     }
                     transport.write(&slices[..count])
@@ -255,7 +276,7 @@ impl Output {
             none => none.insert(Box::new(Overflow::new()?)),
         };
         let pieces = self.queue.range(first..).map(|piece| match piece {
-            Piece::Memory { bytes, start, end } => &bytes.bytes()[*start..*end],
+            Piece::Memory { bytes, start, end } => bytes.slice(*start, *end),
             Piece::File { .. } | Piece::Spilled { .. } => &[],
         });
         let count: usize = pieces.clone().map(<[u8]>::len).sum();

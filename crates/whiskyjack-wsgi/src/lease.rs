@@ -105,6 +105,8 @@ impl Lease {
         *self.lock(py) = Some(Loan { exchange, draft });
         let result = call();
         let draft = revocation.lease.revoke(py);
+        // There is nothing left for it to do.
+        mem::forget(revocation);
         (result, draft)
     }
 
