@@ -143,7 +143,9 @@ impl Pool {
         let mut workspace = Workspace::new(&self.config, self.stages(), &member.call, &watched);
         let mut ready = Vec::new();
         loop {
-            match self.next(me) {
+            let duties = self.next(me);
+            workspace.is_now &= matches!(duties, Duties::Turn { .. });
+            match duties {
                 Duties::Turn { taken, company } => {
                     workspace.company = company && workspace.took < QUICK;
                     self.turn(me, taken, shared, &mut workspace);
@@ -353,7 +355,10 @@ impl Pool {
                     taken.connection.settle(workspace);
                     let is_leader = || self.leader.load(Ordering::SeqCst) == me;
                     match self.members[me].held.add(taken, workspace.now, is_leader) {
-                        Fate::Held => return,
+                        Fate::Held => {
+                            workspace.is_now = answered > 0;
+                            return;
+                        }
                         Fate::Due => return self.let_go(me),
                         Fate::Refused(again) => taken = again,
                     }

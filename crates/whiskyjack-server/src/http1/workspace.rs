@@ -27,6 +27,8 @@ pub(crate) struct Workspace<'a> {
     pub(crate) call: &'a Call,
     /// when this turn began
     pub(crate) now: Instant,
+    /// it says so: nothing that takes time has been done since
+    pub(crate) is_now: bool,
     /// when the connection was found to have what this turn reads of it
     pub(crate) found: Instant,
     stages: Stages<'a>,
@@ -60,6 +62,7 @@ impl<'a> Workspace<'a> {
             config,
             call,
             now,
+            is_now: false,
             found: now,
             stages,
             gathering: &call.gathering,
@@ -76,7 +79,9 @@ impl<'a> Workspace<'a> {
 
     /// Begins a turn with a connection.
     pub(crate) fn begin(&mut self) {
-        self.now = Instant::now();
+        if !mem::take(&mut self.is_now) {
+            self.now = Instant::now();
+        }
         if mem::take(&mut self.gathered) {
             // Left by a panic; it is no business of the next connection.
             drop(self.gathering.take());
