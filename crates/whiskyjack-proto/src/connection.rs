@@ -29,7 +29,7 @@ pub fn intent(head: &RequestHead) -> Result<Intent, Error> {
     let mut expects_continue = false;
     let mut upgrades = false;
     for (name, value) in head.fields() {
-        if name.eq_ignore_ascii_case(b"Host") {
+        if name == b"Host" || name.eq_ignore_ascii_case(b"Host") {
             hosts += 1;
             if hosts > 1 {
                 return Err(Error::HostRepeated);

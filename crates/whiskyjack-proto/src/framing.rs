@@ -71,7 +71,8 @@ const TRANSFER_ENCODING: &[u8] = b"Transfer-Encoding";
 
 /// Whether this is Content-Length's name, in any case.
 pub fn is_content_length(name: &[u8]) -> bool {
-    name.eq_ignore_ascii_case(b"Content-Length")
+    // Nearly all write it like this, and one comparison finds it.
+    name == b"Content-Length" || name.eq_ignore_ascii_case(b"Content-Length")
 }
 
 /// Whether this is Transfer-Encoding's name, in any case.

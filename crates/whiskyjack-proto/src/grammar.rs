@@ -153,9 +153,13 @@ pub fn is_authority(bytes: &[u8]) -> bool {
 
 /// Whether the bytes are a registered name or an IPv4 address (RFC 3986 3.2.2).
 fn is_registered_name(bytes: &[u8]) -> bool {
+    let mut has_percent = false;
     !bytes.is_empty()
-        && bytes.iter().all(|&byte| is(byte, NAME) || byte == b'%')
-        && is_percent_encoded(bytes)
+        && bytes.iter().all(|&byte| {
+            has_percent |= byte == b'%';
+            is(byte, NAME) || byte == b'%'
+        })
+        && (!has_percent || is_percent_encoded(bytes))
 }
 
 /// Whether the bytes are what stands between the brackets of an IP literal (RFC 3986 3.2.2).
