@@ -366,6 +366,8 @@ impl Constants {
         })?;
         if learns {
             template.lessons -= 1;
+            // Its place may be the one that is needed.
+            template.learned = None;
             let has_length = environ.contains(intern!(py, "CONTENT_LENGTH"))?;
             template.learned = match has_length {
                 true => None,

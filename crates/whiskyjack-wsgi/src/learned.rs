@@ -4,6 +4,7 @@
 use crate::raw;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use whiskyjack_proto::head::RequestHead;
 
 /// The fields of a request, and an environ that has them.
@@ -12,6 +13,7 @@ pub(crate) struct Learned {
     text: Vec<u8>,
     fields: Vec<Field>,
     pub(crate) environ: Py<PyDict>,
+    _place: Place,
 }
 
 struct Field {
@@ -24,11 +26,34 @@ struct Field {
 /// More than this is not worth its memory on an idle connection.
 const MOST_BYTES: usize = 2048;
 
+/// So many connections of a process are learned from at a time. Where there are more, most of them are idle, and memory for
+/// each would be too much.
+const MOST_PLACES: usize = 1000;
+
+static PLACES: AtomicUsize = AtomicUsize::new(0);
+
+/// One of them. Free again when it is dropped.
+struct Place;
+
+impl Place {
+    fn take() -> Option<Place> {
+        let add = |taken: usize| (taken < MOST_PLACES).then_some(taken + 1);
+        PLACES.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).ok().map(|_| Place)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        PLACES.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// One bit a field.
 const MOST_FIELDS: usize = u64::BITS as usize;
 
 impl Learned {
-    /// Remembers a request's fields with their keys. `None` where they are too many, or one key has two of them.
+    /// Remembers a request's fields with their keys. `None` where they are too many, one key has two of them, or too many
+    /// connections are learned from.
     pub(crate) fn new(
         py: Python<'_>,
         head: &RequestHead,
@@ -48,6 +73,7 @@ impl Learned {
         if !is_small || keys.iter().enumerate().any(is_repeated) {
             return None;
         }
+        let place = Place::take()?;
         let mut text = Vec::with_capacity(length);
         let mut fields = Vec::with_capacity(keys.len());
         for ((name, value), key) in head.fields().zip(keys) {
@@ -55,7 +81,7 @@ impl Learned {
             text.extend_from_slice(value);
             fields.push(Field { name: name.len(), value: value.len(), key });
         }
-        Some(Learned { text, fields, environ })
+        Some(Learned { text, fields, environ, _place: place })
     }
 
     /// Which fields of this request have other values than those that were learned, one bit each. `None` if it has other fields.
@@ -89,5 +115,19 @@ impl Learned {
         fields
             .filter(move |(index, _)| changes >> index & 1 == 1)
             .filter_map(|(_, (field, (_, value)))| field.key.as_ref().map(|key| (key, value)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_free_again_once_it_is_dropped() {
+        let mut places: Vec<Place> = std::iter::from_fn(Place::take).collect();
+        assert_eq!(places.len(), MOST_PLACES);
+        assert!(Place::take().is_none());
+        places.pop();
+        assert!(Place::take().is_some());
     }
 }
