@@ -23,7 +23,7 @@ def test_workers_that_have_answered_enough_are_replaced_without_a_lost_request(s
 
 
 def test_a_worker_that_has_grown_is_replaced(serve: Serve) -> None:
-    server = serve("fleet:app", "--max-worker-rss", "80M")
+    server = serve("fleet:app", "--max-worker-rss", "64M")
     pid = server.worker
     assert send(server.port, get("/grow?1")).status == 200
     server.wait_for_log(rf"\(pid {pid}\) is replaced: it has \d+ MiB of memory, over max-worker-rss")
