@@ -26,6 +26,12 @@ pub trait Application: Send + Sync + 'static {
         wait();
     }
 
+    /// Whether calls on several threads run at the same time, rather than by turns of one interpreter. Asked once, as serving begins,
+    /// on a thread that is not attached to it; what was true then may change later, so that nothing but speed may rest on it.
+    fn is_parallel(&self) -> bool {
+        true
+    }
+
     /// What the application knows the calling thread by, which is one of the server's.
     fn identity(&self) -> u64 {
         0

@@ -11,6 +11,7 @@ use crate::environ::{Constants, HeaderMap, Shown, Template, Unfit};
 use crate::error;
 use crate::file_wrapper::FileWrapper;
 use crate::forwarded::Untrusted;
+use crate::gil;
 use crate::glimpse::Glimpse;
 use crate::lease::{Draft, Lease};
 use crate::raw;
@@ -268,6 +269,11 @@ impl Application for Gateway {
 
     fn wait(&self, wait: &mut dyn FnMut()) {
         Python::attach(|py| raw::detached(py, wait));
+    }
+
+    /// An extension module that needs the GIL turns it on as it is imported, which an application may do at any time.
+    fn is_parallel(&self) -> bool {
+        Python::attach(|py| !gil::is_enabled(py))
     }
 
     fn identity(&self) -> u64 {

@@ -34,6 +34,7 @@ mod error;
 mod file_wrapper;
 mod forwarded;
 mod gateway;
+pub mod gil;
 mod glimpse;
 mod input;
 mod kit;

@@ -3,6 +3,7 @@
 
 use pyo3::prelude::*;
 use std::io::{self, IsTerminal, Write};
+use whiskyjack_wsgi::gil;
 
 /// What there is to say.
 #[derive(Clone, Debug)]
@@ -71,7 +72,7 @@ fn counted(count: usize, thing: &str) -> String {
 /// `CPython 3.13.0, GIL on`
 pub fn interpreter(py: Python<'_>) -> String {
     let version = py.version_info();
-    let gil = match is_gil_enabled(py) {
+    let gil = match gil::is_enabled(py) {
         true => "on",
         false => "off",
     };
@@ -80,12 +81,6 @@ pub fn interpreter(py: Python<'_>) -> String {
         .and_then(|platform| platform.call_method0("python_implementation")?.extract::<String>());
     let name = name.unwrap_or_else(|_| "Python".to_owned());
     format!("{name} {}.{}.{}, GIL {gil}", version.major, version.minor, version.patch)
-}
-
-/// Only interpreters from 3.13 on can say; the older ones always have it.
-fn is_gil_enabled(py: Python<'_>) -> bool {
-    let asked = py.import("sys").and_then(|sys| sys.call_method0("_is_gil_enabled")?.extract());
-    asked.unwrap_or(true)
 }
 
 #[cfg(test)]

@@ -274,6 +274,10 @@ impl Application for Hosted {
         Python::attach(|py| self.host.look_around(py));
     }
 
+    fn is_parallel(&self) -> bool {
+        self.gateway.is_parallel()
+    }
+
     fn identity(&self) -> u64 {
         self.gateway.identity()
     }
