@@ -85,6 +85,10 @@ class _Figures:
         cost, name = min(costs)
         return name, cost
 
+    def streamers(self, scenario: str) -> set[str]:
+        """The peers that were seen to send a piece before the application made the next one."""
+        return {name for name, median in self.rivals(scenario) if median.streams}
+
     def fastest(self, scenario: str) -> tuple[str, float]:
         """The peer that answers most requests a second."""
         rate, name = max((_known(median.requests_per_second), name) for name, median in self.rivals(scenario))
@@ -168,6 +172,16 @@ def _cheapest(scenario: str, factor: float = 1) -> _Goal:
     return _Goal(scenario, text, lambda f: _at_most(f.cpu(scenario), factor, *f.cheapest(scenario)))
 
 
+def _cheapest_that_streams(scenario: str) -> _Goal:
+    def judge(f: _Figures) -> _Judgement:
+        met, shown = _at_most(f.cpu(scenario), 1, *f.cheapest(scenario, lambda name: name in f.streamers(scenario)))
+        if f.of(scenario).streams is False:
+            return False, f"{shown}; {OURS} itself collects"
+        return met, shown
+
+    return _Goal(scenario, "CPU ≤ 1 × the cheapest peer that streams", judge)
+
+
 def _rate_of(scenario: str, factor: float, peer: str) -> _Goal:
     text = f"requests/s ≥ {factor:g} × {peer}"
     return _Goal(scenario, text, lambda f: _at_least(f.rate(scenario), factor, peer, f.rate(scenario, peer)))
@@ -235,6 +249,7 @@ _GOALS = (
     _cheapest("page"),
     _cheapest("big-page"),
     _cheapest("stream"),
+    _cheapest_that_streams("stream"),
     _cheapest("echo"),
     _cheapest("big-echo"),
     _file(sends=False, factor=0.5),

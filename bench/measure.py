@@ -10,10 +10,10 @@ import statistics
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import load
-from answers import check
+from answers import OPEN, check, streams
 from environment import APPS, BUILD, Environment, UnavailableError, compile_c
 from load import Seen
 from peers import ALONE, Peer, Start
@@ -65,6 +65,8 @@ class Result:
     faults: int
     # what only this kind of scenario has, by the name of its column
     extra: dict[str, float] = field(default_factory=dict)
+    # whether a first piece left while the application waited before its second; None where that was not asked
+    streams: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,16 @@ class Bench:
                 return self._mix(server, port, scenario)
             if scenario.kind is Kind.IDLE:
                 return self._idle(server, port, scenario)
-            return self._load(server, port, scenario, peer.is_floor)
+            result = self._load(server, port, scenario, peer.is_floor)
+        if scenario.gated:
+            result = replace(result, streams=self._streams(peer, scenario))
+        return result
+
+    def _streams(self, peer: Peer, scenario: Scenario) -> bool:
+        """Whether it sends a piece before the application makes the next one (PEP 3333, Buffering and Streaming)."""
+        gated = replace(scenario, application=scenario.gated, answer=OPEN)
+        with self._started(peer, gated) as (_, port):
+            return streams(port)
 
     @contextlib.contextmanager
     def _started(self, peer: Peer, scenario: Scenario) -> Iterator[tuple[Server, int]]:

@@ -28,6 +28,8 @@ class Row:
         if not self.rounds:
             return None
 
+        streams = [result.streams for result in self.rounds]
+
         def middle(values: Iterable[float | None]) -> float | None:
             known = [value for value in values if value is not None]
             return statistics.median(known) if known else None
@@ -43,6 +45,8 @@ class Row:
             extra={
                 name: statistics.median(result.extra[name] for result in self.rounds) for name in self.rounds[0].extra
             },
+            # Who collects once may do so any time.
+            streams=None if None in streams else all(streams),
         )
 
 
@@ -91,6 +95,9 @@ class Report:
 QUIET = 0.5
 
 OURS = "whiskyjack"
+
+# Of a server that keeps pieces until the application is done.
+COLLECTS = "(collects: the first piece came only with the last)"
 
 
 def as_text(report: Report) -> str:
@@ -165,8 +172,9 @@ def _cells(table: Table) -> tuple[_Line, list[_Line]]:
         if median is None:
             lines.append(_Line(name, [], row.missing))
         else:
-            note = f"({median.faults:,} faults)" if median.faults else ""
-            lines.append(_Line(name, [cell(median) for _, cell in shown], note))
+            notes = [f"({median.faults:,} faults)"] if median.faults else []
+            notes += [COLLECTS] if median.streams is False else []
+            lines.append(_Line(name, [cell(median) for _, cell in shown], " ".join(notes)))
     return _Line("server", [name for name, _ in shown]), lines
 
 

@@ -49,6 +49,8 @@ class Scenario:
     waiting: int = 0
     # processes, each of which may have a core of its own
     workers: int = 1
+    # an application of two pieces that waits between them, to see whether the first has left by then: plain:gated
+    gated: str = ""
     # packages that the application needs
     packages: tuple[str, ...] = ()
 
@@ -59,7 +61,13 @@ SCENARIOS = (
     Scenario("pipelined", "hello, 16 pipelined", script="pipelined.lua", pipelined=16, floor_strings=8),
     Scenario("page", "10 KB body", application="plain:page", answer=LINE * 160, floor_strings=8),
     Scenario("big-page", "100 KB body", application="plain:big_page", answer=LINE * 1600),
-    Scenario("stream", "ten 1 KB pieces of a generator", application="plain:stream", answer=LINE * 160),
+    Scenario(
+        "stream",
+        "ten 1 KB pieces of a generator",
+        application="plain:stream",
+        answer=LINE * 160,
+        gated="plain:gated",
+    ),
     Scenario(
         "echo",
         "POST, 1 KB echoed",

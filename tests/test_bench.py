@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import sys
+import threading
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
+from wsgiref.simple_server import WSGIRequestHandler, make_server
 from xml.etree import ElementTree
 
 import pytest
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "bench"))
+sys.path.append(str(Path(__file__).resolve().parent.parent / "bench" / "apps"))
 
 import chart
 import goals
 import instructions
-from answers import read_answer
+import plain
+from answers import read_answer, streams
 from measure import Result
 from report import Report, Row, Table, as_json, as_markdown, as_text, load
 from scenarios import SCENARIOS
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 CPU = {"floor: interpreter": 4.0, "whiskyjack": 4.9, "bjoern": 5.8, "granian": 10.0}
 
@@ -92,6 +102,59 @@ def test_an_answer_is_read_however_it_is_delimited() -> None:
     assert read_answer(io.BytesIO(head + b"\r\njay")) == (200, b"jay")
     with pytest.raises(ValueError, match="closed"):
         read_answer(io.BytesIO(b""))
+
+
+class Silent(WSGIRequestHandler):
+    def log_message(self, *_args: object) -> None:
+        """Nobody reads it."""
+
+
+@contextlib.contextmanager
+def served_once(application: WSGIApplication) -> Iterator[int]:
+    """A port where one request is answered by the standard library's server, which sends each piece as it comes."""
+    with make_server("127.0.0.1", 0, application, handler_class=Silent) as server:
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        yield server.server_port
+        thread.join()
+
+
+def test_a_server_that_sends_the_first_piece_before_the_next_is_made_streams(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plain, "GATE_SECONDS", 60.0)
+    with served_once(plain.gated) as port:
+        assert streams(port)
+
+
+def test_a_server_that_waits_for_all_pieces_collects(monkeypatch: pytest.MonkeyPatch) -> None:
+    def collected(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        return [b"".join(plain.gated(environ, start_response))]
+
+    # Nobody opens the gate before the first piece has come.
+    monkeypatch.setattr(plain, "GATE_SECONDS", 0.01)
+    with served_once(collected) as port:
+        assert not streams(port)
+
+
+def test_a_peer_that_collects_has_a_remark_and_is_no_measure_of_streaming() -> None:
+    report = report_of("stream", {"whiskyjack": 9.0, "fastwsgi": 8.0, "bjoern": 10.0})
+    for row in report.tables[0].rows:
+        row.rounds = [replace(row.rounds[0], streams=row.peer != "fastwsgi")]
+    assert verdicts(report) == ["NOT MET", "met"]
+    for text in (as_text(report), as_markdown(report)):
+        (line,) = [line for line in text.splitlines() if "the first piece came only with the last" in line]
+        assert "fastwsgi" in line
+        assert "8.00" in line
+
+
+def test_whiskyjack_does_not_reach_the_goal_of_streaming_by_collecting() -> None:
+    report = report_of("stream", {"whiskyjack": 9.0, "bjoern": 10.0})
+    for row in report.tables[0].rows:
+        row.rounds = [replace(row.rounds[0], streams=row.peer != "whiskyjack")]
+    assert verdicts(report) == ["met", "NOT MET"]
+
+
+def test_who_streams_is_not_known_of_runs_that_did_not_ask() -> None:
+    assert verdicts(report_of("stream", {"whiskyjack": 9.0, "bjoern": 10.0})) == ["met", "not measured"]
 
 
 def test_a_callee_s_instructions_are_counted_where_they_are_spent(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -16,6 +17,8 @@ HELLO = b"Hello, World!"
 PAGE = LINE * 160
 BIG_PAGE = LINE * 1600
 KILOBYTE = LINE * 16
+# How long `gated` waits for a word.
+GATE_SECONDS = 1.0
 MEGABYTE = Path(__file__).resolve().parent.parent / "build" / "megabyte.txt"
 
 
@@ -46,6 +49,24 @@ def stream(_environ: WSGIEnvironment, start_response: StartResponse) -> Iterable
     start_response("200 OK", [("Content-Type", "text/plain")])
     for _ in range(10):
         yield KILOBYTE
+
+
+def gated(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """Two pieces, and between them a wait for whoever listens at the port that is the query string to say a word.
+
+    The second tells whether one came. A server's only thread may be in here, and no other request could say it then.
+    """
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    yield b"before the gate, "
+    if not (port := environ.get("QUERY_STRING")):
+        yield b"which nobody keeps"
+        return
+    with socket.create_connection(("127.0.0.1", int(port)), GATE_SECONDS) as gate:
+        try:
+            is_told = gate.recv(1) == b"!"
+        except TimeoutError:
+            is_told = False
+    yield b"which was opened" if is_told else b"which stayed shut"
 
 
 def echo(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
