@@ -70,7 +70,7 @@ pub(crate) fn take(py: Python<'_>, life: &mut dyn FnMut()) {
         }
     }
     let number = identity(py);
-    let below = frames(py, number).map_or(0, |frames| frames.len());
+    let below = depth(py).unwrap_or(0);
     let seat = Arc::new(Seat { below, ..Seat::default() });
     seats().insert(number, Arc::clone(&seat));
     OWN.set(Some(seat));
@@ -143,7 +143,7 @@ pub(crate) fn interrupt(py: Python<'_>, number: u64, is_current: &dyn Fn() -> bo
 }
 
 /// What the thread is doing, the innermost last, as a traceback shows it. `None` if it runs no Python code of the application's,
-/// or another call's.
+/// or another call's. Only for an interpreter with the GIL: without it the thread would go on, and free what is read here.
 pub(crate) fn stack(
     py: Python<'_>,
     number: u64,
@@ -165,6 +165,18 @@ pub(crate) fn stack(
     let lines = lines.call_method0("format")?;
     let text: String = PyString::new(py, "").call_method1("join", (lines,))?.extract()?;
     Ok(Some(text.trim_end().to_owned()))
+}
+
+/// How many frames of Python code the calling thread is in.
+fn depth(py: Python<'_>) -> PyResult<usize> {
+    // Raises ValueError where there is none, as on a thread that Rust has started.
+    let mut next = py.import("sys")?.call_method0("_getframe")?;
+    let mut depth = 0;
+    while !next.is_none() {
+        depth += 1;
+        next = next.getattr("f_back")?;
+    }
+    Ok(depth)
 }
 
 /// File, line, function and no source yet.

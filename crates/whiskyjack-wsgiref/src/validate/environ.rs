@@ -31,7 +31,8 @@ pub(crate) fn check(judge: &Judge<'_, '_>, environ: &Bound<'_, PyAny>) -> Verdic
              so application errors are more likely",
         ))?;
     }
-    for (key, value) in environ.iter() {
+    // A copy: PyO3 panics where another thread adds a key meanwhile.
+    for (key, value) in environ.copy()?.iter() {
         check_variable(&key, &value)?;
     }
     check_values(judge, environ)?;

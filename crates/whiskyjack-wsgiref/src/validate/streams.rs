@@ -75,8 +75,9 @@ impl InputWrapper {
             return Err(Breach::new(Rule::StreamData, found).into());
         }
         if let Reading::Counted(left) = &self.reading {
-            let now = left.load(Ordering::Relaxed);
-            left.store(now.saturating_sub(length), Ordering::Relaxed);
+            let less = |left: u64| Some(left.saturating_sub(length));
+            // It always has something to store.
+            let _ = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
         }
         Ok(())
     }

@@ -51,6 +51,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict};
 use socket2::Socket;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use whiskyjack_server::config::{Config, Observer};
@@ -75,6 +76,8 @@ pub struct Server {
     software: Option<String>,
     hooks: [Option<Py<PyAny>>; 3],
     every: Option<Duration>,
+    /// whether a thread serves, or has served
+    is_taken: AtomicBool,
     /// Guards how far its life has come. Never held while anything waits, but for that.
     stage: Mutex<Stage>,
     ended: Condvar,
@@ -214,6 +217,7 @@ impl Server {
             software: server_software,
             hooks: [on_request, on_error, on_tick],
             every,
+            is_taken: AtomicBool::new(false),
             stage: Mutex::new(Stage::New),
             ended: Condvar::new(),
         })
@@ -224,13 +228,15 @@ impl Server {
     fn serve(&self, py: Python<'_>) -> PyResult<()> {
         match &*self.stage() {
             Stage::New | Stage::Doomed => {}
-            Stage::Serving(..) | Stage::Ended => {
-                return Err(PyRuntimeError::new_err("a Server serves once: make another one"));
-            }
+            Stage::Serving(..) | Stage::Ended => return Err(served_once()),
         }
         // Without a logger of the process's own, what the server has to say about itself must be seen somewhere.
         logs::start_unless_started(Level::Warning);
         let number: i32 = self.socket.call_method0(py, "fileno")?.extract(py)?;
+        // Another thread may have come as far at the same time.
+        if self.is_taken.swap(true, Ordering::AcqRel) {
+            return Err(served_once());
+        }
         let socket = Socket::from(sys::duplicate(number)?);
         let is_blocking = !socket.nonblocking()?;
         // Both descriptors share the flag: accept() on the caller's is to wait again as before.
@@ -292,6 +298,10 @@ impl Server {
     fn current(py: Python<'_>) -> Option<Py<Request>> {
         Host::current(py)
     }
+}
+
+fn served_once() -> PyErr {
+    PyRuntimeError::new_err("a Server serves once: make another one")
 }
 
 /// More often than this, a thread would do nothing else.
