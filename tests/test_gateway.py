@@ -7,6 +7,7 @@ import io
 import json
 import random
 import re
+import socket
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -244,6 +245,33 @@ def test_pieces_close_behind_each_other_do_not_wait_for_one_that_takes_long(
         assert send(server.port, get(f"/responses/open_gate?{name}{stage}")).body == b"opened"
         assert opened.read_chunk() == b"after the gate"
         assert opened.read_chunk() == b""
+
+
+@pytest.mark.parametrize("threads", ["1", "4"])
+@pytest.mark.parametrize("name", ["told", "told_write"])
+@pytest.mark.parametrize("stage", ["stage:application", "stage:checked"])
+def test_a_first_piece_does_not_wait_for_one_that_takes_long_however_soon_it_has_come_before(
+    stage: str, name: str, threads: str
+) -> None:
+    # A server of its own: what it expects depends on what it was asked before.
+    server = start(stage, "--threads", threads)
+    try:
+        for _ in range(3):
+            with conversation(server.port, get("/responses/generator") * 100) as quick:
+                for _ in range(100):
+                    assert quick.read_response().body == b"first second third"
+            with (
+                socket.create_server(("127.0.0.1", 0)) as teller,
+                conversation(server.port, get(f"/responses/{name}?{teller.getsockname()[1]}")) as slow,
+            ):
+                teller.settimeout(60)
+                slow.read_head()
+                assert slow.read_chunk() == b"before the word"
+                teller.accept()[0].close()
+                assert slow.read_chunk() == b"after the word"
+                assert slow.read_chunk() == b""
+    finally:
+        stop_all([server])
 
 
 @PLAIN_AND_CHECKED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 import threading
 from collections.abc import Iterable, Iterator
@@ -69,6 +70,28 @@ def burst_gated(environ: WSGIEnvironment, start_response: StartResponse) -> Iter
     yield from (b"one", b"two", b"three", b"before the gate")
     passed = _gate(environ).wait(60)
     yield b"after the gate" if passed else b"the gate stayed shut"
+
+
+def _await_word(environ: WSGIEnvironment) -> None:
+    with socket.create_connection(("127.0.0.1", int(environ["QUERY_STRING"])), 60) as teller:
+        teller.recv(1)
+
+
+def told(environ: WSGIEnvironment, start_response: StartResponse) -> Iterator[bytes]:
+    """The second piece is made only after whoever listens at the port that is the query string has let it."""
+    start_response("200 OK", [PLAIN])
+    yield b"before the word"
+    _await_word(environ)
+    yield b"after the word"
+
+
+def told_write(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """As `told`, by write()."""
+    write = start_response("200 OK", [PLAIN])
+    write(b"before the word")
+    _await_word(environ)
+    write(b"after the word")
+    return []
 
 
 def open_gate(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -186,6 +209,8 @@ APPS = {
     "gated_write": gated_write,
     "burst_gated": burst_gated,
     "burst_gated_write": burst_gated_write,
+    "told": told,
+    "told_write": told_write,
     "written": written,
     "replaced": replaced,
     "replaced_after_empty": replaced_after_empty,

@@ -3,8 +3,9 @@
 
 use crate::output::Framed;
 use crate::reactor::lock;
+use crate::succession::Followed;
 use crate::transport::Transport;
-use std::io::IoSlice;
+use std::io::{self, IoSlice};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,7 @@ pub(crate) struct Gathering {
 
 #[derive(Debug, Default)]
 struct Gathered {
+    /// its memory stays with the thread
     bytes: Vec<u8>,
     /// how many of them the socket has
     sent: usize,
@@ -40,19 +42,40 @@ impl Gathering {
         most: usize,
         watched: impl FnOnce() -> bool,
     ) -> bool {
-        let data = &framed.block.bytes()[..framed.length];
-        let length = framed.before.len() + data.len() + framed.after.len();
         let mut gathered = lock(&self.gathered);
         // Asked under the lock: who stops watching looks here once more, after that.
-        if gathered.bytes.len() + length > most || !watched() {
+        if gathered.bytes.len() + framed.total() > most || !watched() {
             return false;
         }
-        gathered.bytes.reserve(length);
         gathered.transport.get_or_insert_with(|| Arc::clone(transport));
-        gathered.bytes.extend_from_slice(framed.before);
-        gathered.bytes.extend_from_slice(data);
-        gathered.bytes.extend_from_slice(framed.after);
+        gathered.append(framed);
         true
+    }
+
+    /// Sends what was gathered in one write, and this behind it. What the socket has not taken is the caller's to keep.
+    pub(crate) fn finish(&self, framed: &Framed<'_>) -> io::Result<Vec<u8>> {
+        let mut gathered = lock(&self.gathered);
+        gathered.append(framed);
+        let result = match &gathered.transport {
+            Some(transport) if gathered.sent < gathered.bytes.len() => {
+                transport.write(&[IoSlice::new(&gathered.bytes[gathered.sent..])])
+            }
+            _ => Ok(0),
+        };
+        match result {
+            Ok(count) => gathered.sent += count,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => {
+                gathered.clear();
+                return Err(error);
+            }
+        }
+        Ok(gathered.take())
+    }
+
+    /// Whether some of it was sent in place of the thread that gathered it.
+    fn was_sent(&self) -> bool {
+        lock(&self.gathered).sent > 0
     }
 
     /// Sends what the socket takes, in place of the thread that gathered it. True if nothing is left.
@@ -71,10 +94,28 @@ impl Gathering {
 
     /// What is left to send, for the thread that gathered it.
     pub(crate) fn take(&self) -> Vec<u8> {
-        let mut gathered = lock(&self.gathered);
-        let Gathered { mut bytes, sent, .. } = std::mem::take(&mut *gathered);
-        bytes.drain(..sent);
-        bytes
+        lock(&self.gathered).take()
+    }
+}
+
+impl Gathered {
+    fn append(&mut self, framed: &Framed<'_>) {
+        self.bytes.reserve(framed.total());
+        self.bytes.extend_from_slice(framed.before);
+        self.bytes.extend_from_slice(&framed.block.bytes()[..framed.length]);
+        self.bytes.extend_from_slice(framed.after);
+    }
+
+    fn take(&mut self) -> Vec<u8> {
+        let rest = self.bytes[self.sent..].to_vec();
+        self.clear();
+        rest
+    }
+
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.sent = 0;
+        self.transport = None;
     }
 }
 
@@ -85,6 +126,8 @@ pub(crate) struct Burst {
     last: Option<Instant>,
     /// when the first of those came that wait
     since: Option<Instant>,
+    /// there has been one piece, and nothing behind it
+    single: bool,
 }
 
 /// Who made a piece so soon after another is expected to make the next one as soon.
@@ -94,10 +137,31 @@ const BEHIND: Duration = Duration::from_micros(200);
 const HOLD: Duration = Duration::from_millis(1);
 
 impl Burst {
-    /// Whether a piece that comes now, and is not the response's last, may wait for the next one. The first never does.
-    pub(crate) fn may_wait(&mut self, now: Instant) -> bool {
-        let last = self.last.replace(now);
-        let is_close = last.is_some_and(|last| now.saturating_duration_since(last) < BEHIND);
+    /// Whether the next thing will be the first one behind the first piece.
+    pub(crate) fn is_single(&self) -> bool {
+        self.single
+    }
+
+    /// Something comes now behind the first piece, which `gathering` may hold.
+    pub(crate) fn follow(&mut self, now: Instant, gathering: &Gathering) -> Followed {
+        self.single = false;
+        match self.last {
+            Some(first) if now.saturating_duration_since(first) < BEHIND => Followed::AtOnce,
+            _ if gathering.was_sent() => Followed::Stalled,
+            _ => Followed::Later,
+        }
+    }
+
+    /// Whether a piece that comes now, and is not the response's last, may wait for the next one. The first does if that is
+    /// `expected` at once.
+    pub(crate) fn may_wait(&mut self, now: Instant, expected: bool) -> bool {
+        let is_close = match self.last.replace(now) {
+            Some(last) => now.saturating_duration_since(last) < BEHIND,
+            None => {
+                self.single = true;
+                expected
+            }
+        };
         self.since = is_close.then(|| self.since.unwrap_or(now));
         self.since.take_if(|since| now.saturating_duration_since(*since) >= HOLD);
         self.since.is_some()
@@ -108,25 +172,47 @@ impl Burst {
 mod tests {
     use super::*;
 
-    fn waits(after: &[u64]) -> Vec<bool> {
+    fn waits(expected: bool, after: &[u64]) -> Vec<bool> {
         let (mut burst, mut now) = (Burst::default(), Instant::now());
         let piece = |micros: &u64| {
             now += Duration::from_micros(*micros);
-            burst.may_wait(now)
+            burst.may_wait(now, expected)
         };
         after.iter().map(piece).collect()
     }
 
     #[test]
     fn pieces_wait_that_come_close_behind_another() {
-        assert_eq!(waits(&[0, 10, 10, 10]), [false, true, true, true]);
-        assert_eq!(waits(&[0, 200, 10, 5000, 10]), [false, false, true, false, true]);
+        assert_eq!(waits(false, &[0, 10, 10, 10]), [false, true, true, true]);
+        assert_eq!(waits(false, &[0, 200, 10, 5000, 10]), [false, false, true, false, true]);
+    }
+
+    #[test]
+    fn the_first_piece_waits_if_the_next_is_expected() {
+        assert_eq!(waits(true, &[0, 10, 10]), [true, true, true]);
+        assert_eq!(waits(true, &[0, 200, 10]), [true, false, true]);
+    }
+
+    #[test]
+    fn what_comes_behind_the_first_piece_is_close_to_it_or_not() {
+        let now = Instant::now();
+        let gathering = Gathering::default();
+        for (micros, followed) in [(199, Followed::AtOnce), (200, Followed::Later)] {
+            let mut burst = Burst::default();
+            assert!(!burst.is_single());
+            burst.may_wait(now, false);
+            assert!(burst.is_single());
+            assert_eq!(burst.follow(now + Duration::from_micros(micros), &gathering), followed);
+            assert!(!burst.is_single());
+        }
     }
 
     #[test]
     fn pieces_wait_no_longer_than_the_hold_however_close_they_come() {
-        let waits = waits(&[190; 14]);
-        let gone: Vec<usize> = (0..14).filter(|&piece| !waits[piece]).collect();
-        assert_eq!(gone, [0, 7]);
+        for (expected, gone) in [(false, vec![0, 7]), (true, vec![6, 13])] {
+            let waits = waits(expected, &[190; 14]);
+            let went: Vec<usize> = (0..14).filter(|&piece| !waits[piece]).collect();
+            assert_eq!(went, gone);
+        }
     }
 }

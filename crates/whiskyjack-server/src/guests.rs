@@ -123,7 +123,7 @@ impl Pool {
         me.settle();
         me.enrol(application.identity());
         let watched = || false;
-        let mut workspace = Workspace::new(&self.config, self.stages(), &me.call, &watched);
+        let mut workspace = Workspace::new(self.common(), &me.call, &watched);
         workspace.begin();
         workspace.found = taken.found;
         me.enter(true);

@@ -26,6 +26,7 @@ pub mod server;
 mod simulation;
 mod slots;
 mod spool;
+mod succession;
 mod sys;
 pub mod tls;
 mod transport;

@@ -73,6 +73,13 @@ pub(crate) struct Framed<'a> {
     pub(crate) after: &'a [u8],
 }
 
+impl Framed<'_> {
+    /// How many bytes that makes.
+    pub(crate) fn total(&self) -> usize {
+        self.before.len() + self.length + self.after.len()
+    }
+}
+
 /// More slices than this in one call gain nothing.
 const SLICES: usize = 16;
 
@@ -110,7 +117,7 @@ impl Output {
             return self.flush(transport).map(drop);
         }
         let data = &framed.block.bytes()[..framed.length];
-        let total = framed.before.len() + data.len() + framed.after.len();
+        let total = framed.total();
         if total == 0 {
             return Ok(());
         }

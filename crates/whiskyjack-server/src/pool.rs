@@ -11,12 +11,13 @@ use crate::exchange::Application;
 use crate::forecast::Forecast;
 use crate::guests::Guests;
 use crate::held::{Fate, QUICK};
-use crate::http1::{Stages, Turn, Workspace};
+use crate::http1::{Common, Stages, Turn, Workspace};
 use crate::lost::Losses;
 use crate::member::{Inside, Member};
 use crate::monitor::Monitor;
 use crate::reactor::{Reactor, lock};
 use crate::slots::Taken;
+use crate::succession::Succession;
 use crate::witness::{Witness, thread_name};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -43,6 +44,7 @@ pub(crate) struct Pool {
     /// of them, those that have not come back, at the last look
     pub(crate) stuck: AtomicUsize,
     forecast: Forecast,
+    succession: Succession,
     /// Who does what. Held for a few lines, never while waiting.
     duty: Mutex<Duty>,
     stage: Mutex<Stage>,
@@ -112,6 +114,7 @@ impl Pool {
             expired: AtomicU64::new(0),
             stuck: AtomicUsize::new(0),
             forecast: Forecast::default(),
+            succession: Succession::default(),
             duty: Mutex::new(Duty {
                 leader: 0,
                 asleep: Vec::new(),
@@ -140,7 +143,7 @@ impl Pool {
         }
         // The monitor watches nobody but the leader, and whoever takes its place sees to what it has gathered.
         let watched = || self.leader.load(Ordering::SeqCst) == me;
-        let mut workspace = Workspace::new(&self.config, self.stages(), &member.call, &watched);
+        let mut workspace = Workspace::new(self.common(), &member.call, &watched);
         let mut ready = Vec::new();
         loop {
             let duties = self.next(me);
@@ -398,9 +401,10 @@ impl Pool {
         }
     }
 
-    /// How near the end is.
-    pub(crate) fn stages(&self) -> Stages<'_> {
-        Stages { closing: &self.closing, draining: &self.draining }
+    /// What a thread's workspace shares with all others.
+    pub(crate) fn common(&self) -> Common<'_> {
+        let stages = Stages { closing: &self.closing, draining: &self.draining };
+        Common { config: &self.config, stages, succession: &self.succession }
     }
 
     /// A connection that another thread had goes on in the pool.

@@ -5,6 +5,7 @@
 //! `SIMULATION_SEEDS=100000 cargo test --release -p whiskyjack-server simulation` plays more of them; `SIMULATION_SEED=7` one.
 
 mod chance;
+mod pieces;
 mod wire;
 
 use self::chance::Chance;
@@ -13,8 +14,9 @@ pub(crate) use self::wire::Wire;
 use crate::call::Call;
 use crate::config::Config;
 use crate::exchange::{Address, Application, Exchange, Failure, Origin, Sent};
-use crate::http1::{Connection, Stages, Turn, Workspace};
+use crate::http1::{Common, Connection, Stages, Turn, Workspace};
 use crate::reactor::lock;
+use crate::succession::{Followed, Succession};
 use crate::transport::{Interest, Transport};
 use std::collections::VecDeque;
 use std::mem;
@@ -366,6 +368,7 @@ fn play(seed: u64) -> usize {
         arrived: VecDeque::new(),
         room: chance.below(3) * 50_000,
         sent: Vec::new(),
+        writes: 0,
         half_closes,
         ended: false,
         resets_before,
@@ -385,8 +388,13 @@ fn play(seed: u64) -> usize {
     // Another thread may begin or cease to watch at any time, and send what was gathered meanwhile.
     let coin = Mutex::new(Chance(chance.next()));
     let watched = || !lock(&coin).one_in(8);
+    let succession = Succession::default();
+    if lock(&coin).one_in(2) {
+        (0..100).for_each(|_| succession.tell(Followed::AtOnce));
+    }
     let stages = Stages { closing: &draining, draining: &draining };
-    let mut workspace = Workspace::new(&config, stages, &call, &watched);
+    let common = Common { config: &config, stages, succession: &succession };
+    let mut workspace = Workspace::new(common, &call, &watched);
     let address = Address::Unix(None);
     let origin = Origin { peer: address.clone(), local: address, secure: false, claimed: false };
     let until = Some(workspace.now + Duration::from_secs(1));

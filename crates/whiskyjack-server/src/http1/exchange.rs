@@ -148,19 +148,23 @@ impl Http1Exchange<'_, '_> {
         // Many applications say that a piece is the last one only after it, but its length says so before.
         let is_whole = last
             || matches!(plan.framing, ResponseFraming::Length(total) if *bytes + length as u64 == total);
+        let may_wait = (!is_whole || self.burst.is_single()) && {
+            let now = Instant::now();
+            if self.burst.is_single() {
+                self.workspace.succession.tell(self.burst.follow(now, self.workspace.gathering));
+            }
+            self.burst.may_wait(now, self.workspace.succession.is_expected())
+        };
         let most = match is_whole {
             // The response to the request that stands behind this one can take it along.
             true if !self.connection.input.is_empty() => MOST,
             true if self.workspace.company => SMALL,
-            false if self.burst.may_wait(Instant::now()) => MOST,
+            false if may_wait => MOST,
             true | false => 0,
         };
         let result = match most > 0 && self.connection.gather(self.workspace, &framed, most) {
             true => Ok(()),
-            false => {
-                self.connection.regain(self.workspace);
-                self.connection.output.send(&self.connection.transport, &framed)
-            }
+            false => self.connection.send(self.workspace, &framed),
         };
         pending.clear();
         self.workspace.pending = pending;
@@ -176,6 +180,14 @@ impl Http1Exchange<'_, '_> {
             self.response = Response::Broken { status, bytes };
             Failure::Disconnected(error)
         })
+    }
+
+    /// Something else than a piece comes behind the first one.
+    fn follow(&mut self) {
+        if self.burst.is_single() {
+            let followed = self.burst.follow(Instant::now(), self.workspace.gathering);
+            self.workspace.succession.tell(followed);
+        }
     }
 
     fn sent(&self) -> Sent {
@@ -301,6 +313,9 @@ impl Http1Exchange<'_, '_> {
     fn finish(mut self, result: Result<(), Failure>) -> State {
         if let Response::HandedOver = self.response {
             return self.take_back();
+        }
+        if result.is_err() {
+            self.follow();
         }
         let next = match result {
             Ok(()) => self.end(),

@@ -22,9 +22,10 @@ mod unread;
 mod workspace;
 
 use self::pace::Pace;
-pub(crate) use self::workspace::{Stages, Workspace, defaults};
+pub(crate) use self::workspace::{Common, Stages, Workspace, defaults};
 use crate::config::Record;
 use crate::exchange::Origin;
+use crate::gathering::SMALL;
 use crate::handover::Handover;
 use crate::input::{Filled, Input};
 use crate::lost::Lost;
@@ -589,6 +590,17 @@ impl Connection {
             && workspace.gathering.add(&self.transport, framed, most, workspace.watched);
         workspace.gathered |= is_gathered;
         is_gathered
+    }
+
+    /// Sends a part of a response, and before it what the thread has gathered: in one write, if it is small.
+    fn send(&mut self, workspace: &mut Workspace<'_>, framed: &Framed<'_>) -> io::Result<()> {
+        if workspace.gathered && framed.total() <= SMALL {
+            workspace.gathered = false;
+            self.output.put(workspace.gathering.finish(framed)?);
+            return Ok(());
+        }
+        self.regain(workspace);
+        self.output.send(&self.transport, framed)
     }
 
     /// Takes back what the thread has gathered, so that it goes out before anything else.

@@ -4,6 +4,7 @@ use crate::call::Call;
 use crate::config::Config;
 use crate::gathering::Gathering;
 use crate::input::Spare;
+use crate::succession::Succession;
 use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -20,6 +21,14 @@ pub(crate) struct Stages<'a> {
     pub(crate) draining: &'a AtomicBool,
 }
 
+/// What all threads of a server have in common.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Common<'a> {
+    pub(crate) config: &'a Config,
+    pub(crate) stages: Stages<'a>,
+    pub(crate) succession: &'a Succession,
+}
+
 /// What a thread brings along to work on connections.
 pub(crate) struct Workspace<'a> {
     pub(crate) config: &'a Config,
@@ -32,6 +41,8 @@ pub(crate) struct Workspace<'a> {
     /// when the connection was found to have what this turn reads of it
     pub(crate) found: Instant,
     stages: Stages<'a>,
+    /// whether a response's first piece may wait for the next
+    pub(super) succession: &'a Succession,
     /// where the thread gathers responses to pipelined requests, and who has to send them in its place
     pub(super) gathering: &'a Gathering,
     pub(super) watched: &'a (dyn Fn() -> bool + Sync),
@@ -52,12 +63,12 @@ pub(crate) struct Workspace<'a> {
 impl<'a> Workspace<'a> {
     /// `watched` says whether what is gathered is sent by another thread while this one is held up.
     pub(crate) fn new(
-        config: &'a Config,
-        stages: Stages<'a>,
+        common: Common<'a>,
         call: &'a Call,
         watched: &'a (dyn Fn() -> bool + Sync),
     ) -> Workspace<'a> {
         let now = Instant::now();
+        let Common { config, stages, succession } = common;
         Workspace {
             config,
             call,
@@ -65,6 +76,7 @@ impl<'a> Workspace<'a> {
             is_now: false,
             found: now,
             stages,
+            succession,
             gathering: &call.gathering,
             watched,
             gathered: false,

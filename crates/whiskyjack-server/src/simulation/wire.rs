@@ -24,6 +24,8 @@ pub(super) struct Script {
     pub(super) room: usize,
     /// all that the server sent
     pub(super) sent: Vec<u8>,
+    /// in how many writes
+    pub(super) writes: usize,
     /// the peer ends its side after its last byte
     pub(super) half_closes: bool,
     /// the peer's end has arrived
@@ -114,6 +116,7 @@ impl Wire {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         script.room -= count;
+        script.writes += 1;
         let bytes = pieces.iter().flat_map(|piece| piece.iter().copied()).take(count);
         script.sent.extend(bytes);
         Ok(count)
