@@ -28,6 +28,12 @@ STARTS = 3
 PAUSE = 0.05
 SETTLED_WITHIN = 10.0
 
+# A server that has woken nobody for so long rests, be it that something it has put off is still to come. One that does
+# not within the second has a clock that goes on; for as long as the third its wake-ups are counted either way.
+RESTED = 2.0
+RESTS_WITHIN = 15.0
+WATCHED = 10.0
+
 
 @dataclass(frozen=True)
 class Cores:
@@ -145,10 +151,9 @@ class Bench:
         before = server.megabytes()
         with load.held(scenario, port) as connections:
             kilobytes = (server.megabytes() - before) * 1024 / len(connections)
-            # What the last of them left to be done is no rest yet.
-            _settle(server, scenario, port)
+            rests_after = rest(server.waits)
             waits, began = server.waits(), server.cpu_seconds()
-            time.sleep(self.seconds)
+            time.sleep(WATCHED)
             waits, rested = server.waits() - waits, server.cpu_seconds() - began
             gone = load.closed(connections)
             if gone:
@@ -156,8 +161,9 @@ class Bench:
             seen, spent = _spent(server, lambda: load.wrk(scenario, port, self.cores.load, self.seconds, BUSY))
             extra = {
                 "KB/connection": kilobytes,
-                "idle CPU ms/s": rested * 1000 / self.seconds,
-                "wake-ups/s": waits / self.seconds,
+                "rests after s": rests_after,
+                "idle CPU ms/s": rested * 1000 / WATCHED,
+                "wake-ups/s": waits / WATCHED,
             }
             return _result(server, seen, spent, extra=extra)
 
@@ -218,6 +224,19 @@ def _settle(server: Server, scenario: Scenario, port: int, length_only: bool = F
         if now - before < PAUSE / 50:
             return
         before = now
+
+
+def rest(waits: Callable[[], int]) -> float:
+    """Waits until the server rests, and says after how many seconds it has; the whole time where it does not."""
+    began = last = time.monotonic()
+    before = waits()
+    while (now := time.monotonic()) - last < RESTED:
+        if now - began >= RESTS_WITHIN:
+            return RESTS_WITHIN
+        time.sleep(PAUSE)
+        if (after := waits()) != before:
+            before, last = after, time.monotonic()
+    return last - began
 
 
 def _spent(server: Server, ask: Callable[[], Seen]) -> tuple[Seen, float]:

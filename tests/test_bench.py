@@ -21,6 +21,7 @@ sys.path.append(str(Path(__file__).resolve().parent.parent / "bench" / "apps"))
 import chart
 import goals
 import instructions
+import measure
 import plain
 from answers import read_answer, streams
 from measure import Result
@@ -72,6 +73,42 @@ def test_a_goal_without_figures_is_neither_met_nor_missed() -> None:
 def test_every_scenario_has_a_goal_and_every_goal_a_scenario() -> None:
     report = replace(report_of("", {}), tables=[Table(scenario.name, "", []) for scenario in SCENARIOS])
     assert {outcome.scenario for outcome in goals.judged(report)} == {scenario.name for scenario in SCENARIOS}
+
+
+class Clock:
+    """Time that passes while somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def test_a_server_rests_once_it_has_woken_nobody_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr(measure, "time", clock)
+    # It wakes once a second for so long.
+    assert measure.rest(lambda: min(int(clock.now), 104)) == pytest.approx(4.0, abs=2 * measure.PAUSE)
+    assert clock.now == pytest.approx(104 + measure.RESTED, abs=3 * measure.PAUSE)
+    assert measure.rest(lambda: 7) == 0
+    assert measure.rest(lambda: int(clock.now)) == measure.RESTS_WITHIN
+
+
+def idling(wakes: float, cpu: float) -> Report:
+    report = report_of("idle", {"whiskyjack": 4.9})
+    extra = {"KB/connection": 3.0, "rests after s": 4.0, "idle CPU ms/s": cpu, "wake-ups/s": wakes}
+    report.tables[0].rows[0].rounds = [replace(result(4.9), extra=extra)]
+    return report
+
+
+def test_a_server_that_wakes_while_nothing_happens_does_not_rest() -> None:
+    assert verdicts(idling(0, 0.0)) == ["met", "met"]
+    assert verdicts(idling(0.1, 0.001)) == ["met", "NOT MET"]
+    assert "0.0 wake-ups a second, once it rests: after 4.0 s" in goals.as_text(goals.judged(idling(0, 0.0)))
 
 
 def test_a_report_shows_who_was_not_measured_and_why() -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import re
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
-from tests.support.server import Server
+from tests.support.server import DEADLINE, Server
 
 MEBIBYTE = 1024 * 1024
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
@@ -39,3 +40,39 @@ def writes(server: Server) -> int:
 
 def descriptors(server: Server) -> int:
     return len(list(Path(f"/proc/{server.worker}/fd").iterdir()))
+
+
+def waits(server: Server) -> dict[tuple[int, str], int]:
+    """How often each thread of the server's processes has given up its processor to wait, by its number and its name.
+    It has been woken as often, or once less."""
+    found = {}
+    for process in [server.process.pid, *server.loaders(), *server.workers()]:
+        for task in Path(f"/proc/{process}/task").iterdir():
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                status = (task / "status").read_text()
+                name = re.search(r"^Name:\s+(.*)$", status, re.MULTILINE)
+                count = re.search(r"^voluntary_ctxt_switches:\s+([0-9]+)$", status, re.MULTILINE)
+                assert name is not None and count is not None, status
+                found[int(task.name), name[1]] = int(count[1])
+    return found
+
+
+def woken_within(servers: Sequence[Server], span: float) -> list[dict[tuple[int, str], int]]:
+    """How often which threads wake within so many seconds, for each server.
+
+    That nothing happens is no event to wait for.
+    """
+    before = [waits(server) for server in servers]
+    time.sleep(span)
+    after = [waits(server) for server in servers]
+    return [
+        {thread: count - old.get(thread, 0) for thread, count in new.items() if count != old.get(thread, 0)}
+        for old, new in zip(before, after, strict=True)
+    ]
+
+
+def wait_for_rest(*servers: Server) -> None:
+    """Waits until nothing wakes for two seconds."""
+    until = time.monotonic() + DEADLINE
+    while any(woken := woken_within(servers, 2)):
+        assert time.monotonic() < until, woken

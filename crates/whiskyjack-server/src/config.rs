@@ -87,6 +87,12 @@ pub trait Board: std::fmt::Debug + Send + Sync + 'static {
     /// So many connections are open now.
     fn connections(&self, open: usize);
 
+    /// Nothing is under way, and has not been for some moments. Told by a thread of its own, off the hot path, as is the end of it.
+    fn rests(&self) {}
+
+    /// Something is under way again.
+    fn stirs(&self) {}
+
     /// Whether the next connection of a shared queue is for this server.
     fn share(&self) -> Share;
 

@@ -30,6 +30,11 @@ impl<T: Ord> Deadlines<T> {
         self.heap.pop().map(|Reverse((_, what))| what)
     }
 
+    /// The entry that falls due next.
+    pub(crate) fn first(&self) -> Option<(Instant, &T)> {
+        self.heap.peek().map(|Reverse((at, what))| (*at, what))
+    }
+
     /// Entries, those that hold no more included.
     pub(crate) fn len(&self) -> usize {
         self.heap.len()

@@ -77,12 +77,14 @@ impl Monitor {
                     if pool.members[pool.leader()].inside() == Inside::Server {
                         while self.asleep.load(Ordering::SeqCst) && !pool.is_over() {
                             if pool.is_inside() {
-                                // The leader waits for sockets, others are inside the application.
+                                // The leader waits for sockets, others are inside the application or on their way in.
                                 std::thread::park_timeout(overdue.every());
                                 overdue.look(pool);
                             } else {
                                 pool.stuck.store(0, Ordering::Relaxed);
+                                pool.config.board.iter().for_each(|board| board.rests());
                                 std::thread::park();
+                                pool.config.board.iter().for_each(|board| board.stirs());
                             }
                         }
                     }

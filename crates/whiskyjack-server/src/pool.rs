@@ -228,9 +228,10 @@ impl Pool {
         Some(duty.calls.front()?.connection.waits_since()? + longest)
     }
 
-    /// Whether a call is under way.
+    /// Whether a call is under way, or a thread on its way into the application.
     pub(crate) fn is_inside(&self) -> bool {
-        (0..self.members.len()).any(|member| self.is_inside_call(member)) || self.guests.is_inside()
+        let is_inside = |member: &Arc<Member>| member.inside() != Inside::Server;
+        self.members.iter().any(is_inside) || self.guests.is_inside()
     }
 
     /// Runs something that may wait, outside the application.

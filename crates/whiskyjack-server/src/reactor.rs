@@ -69,6 +69,9 @@ const ACCEPTS: usize = 64;
 /// How long a connection is left to those who have less to do, before we look whether it still waits.
 const POLITE: Duration = Duration::from_millis(1);
 
+/// After so long without any event the deadlines are gone through for those that hold no more.
+const SETTLE: Duration = Duration::from_secs(1);
+
 /// How long accepting pauses when the system is out of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
@@ -137,15 +140,26 @@ impl Reactor {
             }
             _ => None,
         };
-        let next = {
-            let mut slots = self.slots();
-            let next = [slots.deadlines.next(), until, accept_again].into_iter().flatten().min();
-            slots.polls_until = Some(next);
-            next
+        let mut now = now;
+        let polled = loop {
+            let (next, settles) = {
+                let mut slots = self.slots();
+                let due = [slots.deadlines.next(), until, accept_again].into_iter().flatten().min();
+                let settle = (!slots.is_next_held()).then(|| now + SETTLE);
+                let settles = settle.filter(|settle| due.is_none_or(|due| *settle < due));
+                let next = settles.or(due);
+                slots.polls_until = Some(next);
+                (next, settles.is_some())
+            };
+            let timeout = next.map(|at| at.saturating_duration_since(now));
+            let polled = polling.poll.poll(&mut polling.events, timeout);
+            now = Instant::now();
+            if !(settles && polled.is_ok() && polling.events.is_empty()) {
+                break polled;
+            }
+            // To find them out is too much for each time, and nothing beside being woken in vain for each of them.
+            self.slots().settle();
         };
-        let timeout = next.map(|at| at.saturating_duration_since(now));
-        let polled = polling.poll.poll(&mut polling.events, timeout);
-        let now = Instant::now();
         let mut slots = self.slots();
         slots.polls_until = None;
         match polled {

@@ -199,6 +199,29 @@ impl Slots {
         }
     }
 
+    /// Whether the deadline that comes next is one that a parked connection still has, so that it is worth waking for.
+    pub(crate) fn is_next_held(&self) -> bool {
+        let Some((at, key)) = self.deadlines.first() else { return true };
+        let slot = self.slots.get(key.index as usize);
+        slot.is_some_and(|slot| slot.generation == key.generation && slot.deadline() == Some(at))
+    }
+
+    /// Forgets deadlines that no connection has any more, until one comes next that is held.
+    pub(crate) fn settle(&mut self) {
+        while !self.is_next_held()
+            && let Some((at, &key)) = self.deadlines.first()
+        {
+            self.deadlines.pop(at);
+            let Some(slot) = self.tenant(key).filter(|slot| slot.armed == Some(at)) else {
+                continue;
+            };
+            slot.armed = slot.deadline();
+            if let Some(later) = slot.armed {
+                self.remember(later, key);
+            }
+        }
+    }
+
     pub(crate) fn park(
         &mut self,
         mut taken: Taken,
@@ -248,6 +271,14 @@ impl Slots {
 }
 
 impl Slot {
+    /// Until when its tenant is parked at the most.
+    fn deadline(&self) -> Option<Instant> {
+        match self.holds {
+            Holds::Parked { deadline, .. } => deadline,
+            Holds::Nobody | Holds::Taken { .. } => None,
+        }
+    }
+
     /// Notes what the socket said; takes the connection if that is what it waited for.
     fn take(
         &mut self,
@@ -297,17 +328,46 @@ mod tests {
     use socket2::{Domain, Socket, Type};
     use std::time::Duration;
 
+    fn connection(until: Option<Instant>) -> Box<Connection> {
+        let (ours, _) = Socket::pair(Domain::UNIX, Type::STREAM, None).expect("a pair");
+        let (peer, local) = (Address::Unix(None), Address::Unix(None));
+        let origin = Origin { peer, local, secure: false, claimed: false };
+        Box::new(Connection::new(Transport::Unix(ours), origin, until))
+    }
+
+    #[test]
+    fn deadlines_that_were_put_off_or_given_up_are_not_waited_for() {
+        let mut slots = Slots::default();
+        let start = Instant::now();
+        let after = |seconds| Some(start + Duration::from_secs(seconds));
+        let open = |slots: &mut Slots| slots.insert(connection(after(15)), after(15), None);
+        let [parked, gone, in_hand] = [open(&mut slots), open(&mut slots), open(&mut slots)];
+        assert!(slots.is_next_held());
+        let take = |slots: &mut Slots, key: Key| {
+            let slot = &mut slots.slots[key.index as usize];
+            slot.take(key, start, true, false, false).expect("a connection that is parked")
+        };
+        let taken = take(&mut slots, parked);
+        assert!(slots.park(taken, Wanted::Read, after(65)).is_none());
+        slots.release(gone);
+        let taken = take(&mut slots, in_hand);
+        assert!(!slots.is_next_held());
+        slots.settle();
+        assert_eq!((slots.deadlines.next(), slots.deadlines.len()), (after(65), 1));
+        assert!(slots.park(taken, Wanted::Read, after(20)).is_none());
+        assert!(slots.is_next_held());
+        let mut ready = Vec::new();
+        for (now, due) in [(19, vec![]), (20, vec![in_hand]), (64, vec![]), (65, vec![parked])] {
+            slots.expire(start + Duration::from_secs(now), &mut ready);
+            assert_eq!(ready.drain(..).map(|taken| taken.key).collect::<Vec<_>>(), due, "{now} s");
+        }
+    }
+
     #[test]
     fn connections_that_came_and_went_leave_few_deadlines_and_those_that_stay_keep_theirs() {
         let mut slots = Slots::default();
         let hour = Some(Instant::now() + Duration::from_secs(3600));
-        let open = |slots: &mut Slots| {
-            let (ours, _) = Socket::pair(Domain::UNIX, Type::STREAM, None).expect("a pair");
-            let (peer, local) = (Address::Unix(None), Address::Unix(None));
-            let origin = Origin { peer, local, secure: false, claimed: false };
-            let connection = Box::new(Connection::new(Transport::Unix(ours), origin, hour));
-            slots.insert(connection, hour, None)
-        };
+        let open = |slots: &mut Slots| slots.insert(connection(hour), hour, None);
         let stays = open(&mut slots);
         for _ in 0..10_000 {
             let goes = open(&mut slots);

@@ -65,6 +65,9 @@ const CALLS: usize = 2;
 const BEAT: usize = 3;
 const SPARE_THREADS: usize = 4;
 
+/// instead of a beat's time
+const RESTS: u64 = u64::MAX;
+
 // A thread's place.
 const SEQUENCE: usize = 0;
 const REQUESTS: usize = 1;
@@ -160,9 +163,15 @@ impl Slot {
         self.head(BEAT).store(self.board.nanoseconds(now), Ordering::Relaxed);
     }
 
-    /// When the interpreter answered last.
-    pub fn last_beat(&self) -> Instant {
-        self.board.epoch + Duration::from_nanos(self.head(BEAT).load(Ordering::Relaxed))
+    /// The interpreter is asked nothing until the next beat.
+    pub fn rest(&self) {
+        self.head(BEAT).store(RESTS, Ordering::Relaxed);
+    }
+
+    /// When the interpreter answered last; `None` where it is not asked.
+    pub fn last_beat(&self) -> Option<Instant> {
+        let beat = self.head(BEAT).load(Ordering::Relaxed);
+        (beat != RESTS).then(|| self.board.epoch + Duration::from_nanos(beat))
     }
 
     /// Connections that are open.
@@ -229,23 +238,32 @@ pub struct Place {
     most_requests: u64,
     requests: AtomicU64,
     told: AtomicBool,
-    full: Full,
+    listener: Box<dyn Listens>,
 }
 
-/// Called once, when a worker has answered as many requests as it may.
-pub struct Full(pub Box<dyn Fn() + Send + Sync>);
+/// Who hears what a worker's server says that others cannot read from the board.
+pub trait Listens: fmt::Debug + Send + Sync {
+    /// It has answered as many requests as it may. Told once.
+    fn is_full(&self) {}
 
-impl fmt::Debug for Full {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Full")
-    }
+    /// It has nothing to do.
+    fn rests(&self) {}
+
+    /// It has something to do again.
+    fn stirs(&self) {}
 }
 
 impl Place {
-    /// The place of a worker with so many threads, that calls `full` after `most_requests`.
-    pub fn new(slot: Slot, threads: usize, most_requests: u64, full: Full) -> Arc<Place> {
+    /// The place of a worker with so many threads, that is full after `most_requests`.
+    pub fn new(
+        slot: Slot,
+        threads: usize,
+        most_requests: u64,
+        listener: impl Listens + 'static,
+    ) -> Arc<Place> {
         let (requests, told) = (AtomicU64::new(0), AtomicBool::new(false));
-        Arc::new(Place { slot, threads: threads as u64, most_requests, requests, told, full })
+        let (threads, listener) = (threads as u64, Box::new(listener));
+        Arc::new(Place { slot, threads, most_requests, requests, told, listener })
     }
 
     /// How much a worker has to do. A request inside the application weighs more than a connection that may be idle, and a worker all of whose threads
@@ -317,13 +335,21 @@ impl Told for Place {
         if self.most_requests > 0 {
             let requests = self.requests.fetch_add(1, Ordering::Relaxed) + 1;
             if requests >= self.most_requests && !self.told.swap(true, Ordering::Relaxed) {
-                (self.full.0)();
+                self.listener.is_full();
             }
         }
     }
 
     fn connections(&self, open: usize) {
         self.slot.head(CONNECTIONS).store(open as u64, Ordering::Relaxed);
+    }
+
+    fn rests(&self) {
+        self.listener.rests();
+    }
+
+    fn stirs(&self) {
+        self.listener.stirs();
     }
 
     fn share(&self) -> Share {
@@ -362,7 +388,21 @@ mod tests {
         let slot = board.slot(number);
         slot.clear();
         slot.stand(Standing::Serving);
-        Place::new(slot, 2, 0, Full(Box::new(|| ())))
+        Place::new(slot, 2, 0, Nobody)
+    }
+
+    #[derive(Debug)]
+    struct Nobody;
+
+    impl Listens for Nobody {}
+
+    #[derive(Debug)]
+    struct Counts(Arc<AtomicU64>);
+
+    impl Listens for Counts {
+        fn is_full(&self) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     #[test]
@@ -435,11 +475,7 @@ mod tests {
         let slot = board.slot(0);
         slot.clear();
         let told = Arc::new(AtomicU64::new(0));
-        let count = Arc::clone(&told);
-        let full = Full(Box::new(move || {
-            count.fetch_add(1, Ordering::Relaxed);
-        }));
-        let place = Place::new(slot, 1, 3, full);
+        let place = Place::new(slot, 1, 3, Counts(Arc::clone(&told)));
         for _ in 0..7 {
             place.ended(0);
         }

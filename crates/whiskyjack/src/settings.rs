@@ -282,7 +282,8 @@ settings! {
     /// Replace a worker that is older than this; 0 is never.
     max_worker_lifetime: Timeout = "0", "max-worker-lifetime", "DURATION", Workers;
 
-    /// Replace and kill a worker that could not run any Python for so long, as when C code keeps the interpreter; 0 is never.
+    /// Replace and kill a worker that could not run any Python for so long, as when C code keeps the interpreter; 0 is never. One that has had
+    /// nothing to do for some seconds is not asked.
     stall_timeout: Timeout = "60s", "stall-timeout", "DURATION", Workers;
 
     /// Reload when one of these files is touched or replaced.

@@ -2,6 +2,7 @@
 //! Knows no message but by its type.
 
 use crate::reloader::Change;
+use rustix::net::{SendFlags, send as send_bytes};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -42,6 +43,10 @@ pub enum Report {
         /// for people
         why: String,
     },
+    /// it has nothing to do, and gives no sign of life
+    Rests,
+    /// it has something to do again
+    Stirs,
 }
 
 /// What the supervisor tells a worker.
@@ -61,6 +66,13 @@ pub fn send<M: Serialize>(mut stream: &UnixStream, message: &M) -> io::Result<()
     let mut line = serde_json::to_vec(message)?;
     line.push(b'\n');
     stream.write_all(&line)
+}
+
+/// Writes one message unless the other side has as many to read as there can be. Errors: it has, or is gone.
+pub fn send_if_room<M: Serialize>(stream: &UnixStream, message: &M) -> io::Result<()> {
+    let mut line = serde_json::to_vec(message)?;
+    line.push(b'\n');
+    Ok(send_bytes(stream, &line, SendFlags::DONTWAIT).map(drop)?)
 }
 
 /// Reads messages until the other side is gone; waits for each.

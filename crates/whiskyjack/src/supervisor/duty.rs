@@ -2,13 +2,13 @@
 //! Knows the server only by its handle.
 
 use super::channel::{Order, Report, receive, send};
+use super::heart::Heart;
 use crate::access_log::AccessLog;
-use crate::board::{Full, Place, Slot, Standing};
+use crate::board::{Listens, Place, Slot, Standing};
 use crate::engine::Supervised;
 use crate::settings::Settings;
 use crate::signals::Told;
 use crate::sys;
-use pyo3::prelude::*;
 use signal_hook::consts::SIGTERM;
 use signal_hook::low_level::raise;
 use socket2::Socket;
@@ -31,6 +31,7 @@ pub struct Duty {
     pub channel: Arc<UnixStream>,
     /// whether it is one of several
     pub siblings: bool,
+    heart: Arc<Heart>,
 }
 
 /// The exit code of a worker that did not become ready.
@@ -43,6 +44,13 @@ const ASK_AGAIN: Duration = Duration::from_millis(200);
 const STACK: usize = 512 << 10;
 
 impl Duty {
+    /// Those of a worker that has just been forked.
+    pub fn new(slot: Slot, channel: UnixStream, siblings: bool) -> Duty {
+        let channel = Arc::new(channel);
+        let heart = Arc::new(Heart::new(slot, Arc::clone(&channel)));
+        Duty { slot, channel, siblings, heart }
+    }
+
     /// Where to tell the supervisor something.
     pub fn channel(&self) -> Arc<UnixStream> {
         Arc::clone(&self.channel)
@@ -68,13 +76,8 @@ impl Duty {
             jitter => RandomState::new().hash_one(std::process::id()) % (jitter + 1),
         };
         let most = if most == 0 { 0 } else { most.saturating_add(more) };
-        let channel = self.channel();
-        let full = move || {
-            let why = format!("it has answered {most} requests");
-            // A supervisor that is gone replaces nobody.
-            let _ = send(&channel, &Report::Replace { why });
-        };
-        Place::new(self.slot, settings.threads.number(), most, Full(Box::new(full)))
+        let (channel, heart) = (self.channel(), Arc::clone(&self.heart));
+        Place::new(self.slot, settings.threads.number(), most, Hears { most, channel, heart })
     }
 
     /// Becomes ready on a thread of its own, and does there what the supervisor orders, to the end of the process.
@@ -85,11 +88,8 @@ impl Duty {
         log: Option<Arc<AccessLog>>,
         ready: Report,
     ) -> io::Result<()> {
-        if let Some(timeout) = settings.stall_timeout.0 {
-            let slot = self.slot;
-            let pause = (timeout / 4).min(Duration::from_secs(5));
-            spawn("heart", move || beat(slot, pause))?;
-        }
+        let (heart, timeout) = (Arc::clone(&self.heart), settings.stall_timeout.0);
+        spawn("heart", move || heart.live(timeout))?;
         let path = settings.ready_path.as_ref().map(|path| path.text().to_owned());
         let patience = settings.boot_timeout;
         spawn("duty", move || {
@@ -129,6 +129,30 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
 }
 
 #[derive(Debug)]
+struct Hears {
+    /// requests that the worker may answer
+    most: u64,
+    channel: Arc<UnixStream>,
+    heart: Arc<Heart>,
+}
+
+impl Listens for Hears {
+    fn is_full(&self) {
+        let why = format!("it has answered {} requests", self.most);
+        // A supervisor that is gone replaces nobody.
+        let _ = send(&self.channel, &Report::Replace { why });
+    }
+
+    fn rests(&self) {
+        self.heart.rests();
+    }
+
+    fn stirs(&self) {
+        self.heart.stirs();
+    }
+}
+
+#[derive(Debug)]
 struct Drains {
     slot: Slot,
     channel: Arc<UnixStream>,
@@ -151,13 +175,6 @@ impl Relief for Replaces {
         let Why::StuckThreads { stuck, threads } = why;
         let why = format!("{stuck} of {threads} threads do not come back from the application");
         let _ = send(&self.channel, &Report::Replace { why });
-    }
-}
-
-/// Says again and again that the interpreter runs Python. A call that keeps the interpreter keeps this too.
-fn beat(slot: Slot, pause: Duration) {
-    while Python::try_attach(|_| slot.beat(Instant::now())).is_some() {
-        thread::park_timeout(pause);
     }
 }
 

@@ -25,7 +25,6 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
 use whiskyjack_server::tls::Tls;
 
 /// What a forked loader is given for its life.
@@ -215,7 +214,7 @@ impl Loader<'_> {
         let part = format!("worker {}", wanted.number);
         title::show(&title::of(&part, &title::name(&settings)));
         let slot = board.slot(wanted.number);
-        let duty = Duty { slot, channel: Arc::new(channel), siblings: wanted.siblings };
+        let duty = Duty::new(slot, channel, wanted.siblings);
         let sockets = sockets.map(Socket::from).collect();
         Outcome::Worker(Box::new(Birth { settings, sockets, loaded: Some(loaded), tls, duty }))
     }

@@ -8,7 +8,9 @@ pub mod channel;
 pub mod control;
 pub mod duty;
 pub mod fleet;
+mod heart;
 pub mod loader;
+mod look;
 mod nursery;
 mod operator;
 pub mod order;
@@ -51,7 +53,6 @@ use rustix::process::{Signal, WaitOptions, wait};
 use socket2::Socket;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use whiskyjack_server::tls::Tls;
 
@@ -74,12 +75,6 @@ pub struct Plan {
     /// where they came from, to read them again
     pub sources: Sources,
 }
-
-/// How often memory, ages and files are looked at.
-const LOOK: Duration = Duration::from_secs(1);
-
-/// How far apart looks become while nothing happens, each twice as far as the last: an idle server should wake nobody.
-const RARE_LOOK: Duration = Duration::from_secs(15);
 
 /// What a worker's own end of a timeout may take until the supervisor's comes.
 const GRACE: Duration = Duration::from_secs(3);
@@ -131,11 +126,8 @@ struct Supervisor<'py> {
     exit_code: i32,
     /// why the first start failed
     failed: Option<String>,
-    next_look: Instant,
-    /// how far apart looks are now
-    pause: Duration,
-    /// what the workers had answered at the last look
-    answered: u64,
+    /// when the clock's work was done last
+    looked: Instant,
     touched: BTreeMap<PathBuf, Option<SystemTime>>,
     changes: Changes,
     /// what the workers that serve say they are
@@ -233,9 +225,7 @@ impl<'py> Supervisor<'py> {
             ending: Ending::NotYet,
             exit_code: 0,
             failed: None,
-            next_look: Instant::now(),
-            pause: LOOK,
-            answered: 0,
+            looked: Instant::now(),
             touched: BTreeMap::new(),
             changes: Changes::default(),
             serves: None,
@@ -251,7 +241,11 @@ impl<'py> Supervisor<'py> {
             {
                 return Ok(outcome);
             }
-            for act in self.fleet.step(Instant::now()) {
+            let now = Instant::now();
+            let mut is_settled = true;
+            for act in self.fleet.step(now) {
+                // That nobody is left is said as long as loaders are.
+                is_settled &= act == Act::Gone;
                 match act {
                     Act::Spawn { number, generation } => match self.spawn(number, generation) {
                         Ok(Spawned::There(outcome)) => return Ok(outcome),
@@ -273,7 +267,10 @@ impl<'py> Supervisor<'py> {
                 }
             }
             self.tell();
-            self.wait();
+            // What was done may ask for more, of which no clock and no descriptor would tell.
+            if is_settled {
+                self.wait(now);
+            }
             for signal in self.wakeup.take() {
                 self.signalled(signal);
             }
@@ -288,19 +285,20 @@ impl<'py> Supervisor<'py> {
         }
     }
 
-    /// Waits for a signal, a message or the next moment at which something is due. The only wait.
-    fn wait(&mut self) {
+    /// Waits for a signal, a message or the next moment at which something is due, or was since the fleet's step at `stepped`. The only wait.
+    fn wait(&mut self, stepped: Instant) {
         let now = Instant::now();
         let ending = match self.ending {
             Ending::Announced(at) | Ending::Graceful(Some(at)) => Some(at),
             _ => None,
         };
+        let look = self.next_look();
         let kills = self.processes.values_mut().filter_map(|process| process.kill_if_due(now));
         let beat = self.notifier.beat(now);
         let kills = kills.chain(self.nursery.kill_if_due(now));
-        let due = kills.chain(ending).chain(beat).chain(self.fleet.next_look(now)).min();
-        let due = due.map_or(self.next_look, |due| due.min(self.next_look));
-        let timeout = Timespec::try_from(due.saturating_duration_since(now)).ok();
+        let due = kills.chain(ending).chain(beat).chain(look).chain(self.fleet.next_look(stepped));
+        let timeout = due.min().map(|due| due.saturating_duration_since(now));
+        let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
         let mut fds: Vec<PollFd<'_>> = vec![PollFd::new(&self.wakeup, PollFlags::IN)];
         let channels = self.processes.values().filter(|process| !process.channel.is_ended());
         fds.extend(channels.map(|process| PollFd::new(&process.channel, PollFlags::IN)));
@@ -339,7 +337,7 @@ impl<'py> Supervisor<'py> {
                     sockets: std::mem::take(&mut self.sockets),
                     loaded: None,
                     tls: self.tls.take(),
-                    duty: Duty { slot, channel: Arc::new(theirs), siblings },
+                    duty: Duty::new(slot, theirs, siblings),
                 }))))
             }
         }
@@ -433,6 +431,7 @@ impl<'py> Supervisor<'py> {
                 }
                 // Who was told to end before it was ready ends as it was told.
                 process.ready = !process.asked;
+                process.examine();
                 self.serves = Some((application, python));
                 self.fleet.ready(number, now);
             }
@@ -447,6 +446,10 @@ impl<'py> Supervisor<'py> {
             }
             Report::Changed { changes } => self.changed(changes),
             Report::Replace { why } => self.replace(number, why),
+            // The next look will be a while: what it would find now is worth knowing should the worker die.
+            Report::Rests => process.examine(),
+            // When to look is asked of the board in any case.
+            Report::Stirs => {}
         }
     }
 
@@ -533,62 +536,6 @@ impl<'py> Supervisor<'py> {
             if let Act::Reloaded(result) = act {
                 self.reloaded(&result);
             }
-        }
-    }
-
-    /// Whether nothing has happened since this was asked last that a look could show, and nothing is watched that happens elsewhere.
-    fn is_quiet(&mut self) -> bool {
-        let settings = &self.settings;
-        let is_watched = settings.max_worker_rss.bytes() > 0
-            || settings.max_worker_lifetime.0.is_some()
-            || settings.stall_timeout.0.is_some_and(|timeout| timeout < 4 * RARE_LOOK)
-            || !settings.touch_reload.is_empty();
-        let slots = || self.processes.values().map(|process| process.slot);
-        let answered = slots().map(|slot| slot.requests()).sum();
-        let is_idle = std::mem::replace(&mut self.answered, answered) == answered
-            && slots().all(|slot| slot.standing() == Standing::Serving && slot.calls() == 0);
-        is_idle && !is_watched
-    }
-
-    /// What is done by the clock.
-    fn look(&mut self) {
-        let now = Instant::now();
-        match self.ending {
-            Ending::Announced(at) if now >= at => {
-                log::info!("finishing what is under way; Ctrl-C stops at once");
-                self.end(Ending::Graceful(None));
-            }
-            Ending::Graceful(Some(at)) if now >= at => self.cut(),
-            _ => {}
-        }
-        if now < self.next_look {
-            return;
-        }
-        self.pause = if self.is_quiet() { (self.pause * 2).min(RARE_LOOK) } else { LOOK };
-        self.next_look = now + self.pause;
-        let mut leaving = Vec::new();
-        for process in self.processes.values_mut() {
-            process.examine();
-            if process.slot.standing() == Standing::Serving {
-                if let Some(why) = process.outgrown(&self.settings, now) {
-                    leaving.push((process.number, why));
-                }
-                if let Some(timeout) = self.settings.stall_timeout.0
-                    && now.saturating_duration_since(process.slot.last_beat()) > timeout
-                {
-                    process.stalled = true;
-                    // It takes no more connections.
-                    process.slot.stand(Standing::Booting);
-                    let why = format!("its interpreter has run no Python for {timeout:?}");
-                    leaving.push((process.number, why));
-                }
-            }
-        }
-        for (number, why) in leaving {
-            self.replace(number, why);
-        }
-        if self.is_touched() {
-            self.reload();
         }
     }
 }

@@ -235,7 +235,10 @@ impl Supervisor<'_> {
         let Some(control) = &mut self.control else { return };
         for (wish, channel) in control.take() {
             match wish {
-                Wish::Status => answer(&channel, &Answer::Status(self.status())),
+                Wish::Status => {
+                    let status = self.status();
+                    answer(&channel, &Answer::Status(status));
+                }
                 Wish::Reload if self.ending != Ending::NotYet => {
                     answer(&channel, &Answer::Failed("the server is about to end".to_owned()));
                 }
@@ -259,8 +262,10 @@ impl Supervisor<'_> {
         }
     }
 
-    fn status(&self) -> Value {
+    fn status(&mut self) -> Value {
         let now = Instant::now();
+        // Workers that rest have not been looked at for long.
+        self.processes.values_mut().for_each(super::Process::examine);
         let seconds = |since: Instant| now.saturating_duration_since(since).as_secs_f64();
         let worker = |process: &super::Process| {
             let in_flight = process.slot.in_flight(now);

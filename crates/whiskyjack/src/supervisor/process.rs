@@ -117,6 +117,11 @@ impl Process {
         self.kill_at
     }
 
+    /// Whether it does anything that a look could show, or may have ended unheard: who is not its parent has nothing but the end of its channel.
+    pub fn is_active(&self) -> bool {
+        self.slot.last_beat().is_some() || self.channel.is_ended()
+    }
+
     /// Looks at its memory.
     pub fn examine(&mut self) {
         // One that has ended, and that nobody has waited for yet, has none.
