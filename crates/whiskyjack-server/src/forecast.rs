@@ -15,15 +15,19 @@ const WAITED: u32 = 4;
 const WENT_THROUGH: u32 = 1;
 /// From here on calls are taken to wait.
 const SURE: u32 = 8;
-const MOST: u32 = 32;
+const MOST: u32 = 16;
 /// While calls are taken to wait, one in so many is tried without.
-const TRIAL: u32 = 8;
+const TRIAL: u32 = 32;
 
 impl Forecast {
     /// Whether the lead should be given away before the next call begins, rather than when the monitor finds out that it waits.
     pub(crate) fn is_wait(&self) -> bool {
+        self.is_sure() && !self.calls.fetch_add(1, Ordering::Relaxed).is_multiple_of(TRIAL)
+    }
+
+    /// Whether calls are taken to wait, those that are tried without among them.
+    pub(crate) fn is_sure(&self) -> bool {
         self.score.load(Ordering::Relaxed) >= SURE
-            && !self.calls.fetch_add(1, Ordering::Relaxed).is_multiple_of(TRIAL)
     }
 
     /// A call that had kept the lead was found waiting.
@@ -66,7 +70,7 @@ mod tests {
         forecast.waited();
         assert!(!waits(&forecast));
         forecast.waited();
-        let trials = (0..80).filter(|_| !forecast.is_wait()).count();
+        let trials = (0..320).filter(|_| !forecast.is_wait()).count();
         assert_eq!(trials, 10);
     }
 

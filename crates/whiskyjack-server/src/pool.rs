@@ -6,12 +6,15 @@
 //! - the standby thread, which never calls the application and leads only when every other thread is inside it,
 //!   hands over as soon as there is a request for a thread that sleeps.
 
+mod turn;
+
+use self::turn::{Hand, Place};
 use crate::config::Config;
 use crate::exchange::Application;
 use crate::forecast::Forecast;
 use crate::guests::Guests;
-use crate::held::{Fate, QUICK};
-use crate::http1::{Common, Stages, Turn, Workspace};
+use crate::held::QUICK;
+use crate::http1::{Common, Stages, Workspace};
 use crate::lost::Losses;
 use crate::member::{Inside, Member};
 use crate::monitor::Monitor;
@@ -20,7 +23,6 @@ use crate::slots::Taken;
 use crate::succession::Succession;
 use crate::witness::{Witness, thread_name};
 use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
@@ -45,6 +47,10 @@ pub(crate) struct Pool {
     pub(crate) stuck: AtomicUsize,
     forecast: Forecast,
     succession: Succession,
+    /// how many calls can run at the same time: 1 where an interpreter's lock lets only one
+    abreast: AtomicUsize,
+    /// calls under way, where there can be more than one
+    calling: AtomicUsize,
     /// Who does what. Held for a few lines, never while waiting.
     duty: Mutex<Duty>,
     stage: Mutex<Stage>,
@@ -94,9 +100,6 @@ enum Duties {
 /// How long calls may take to return whose connections were ended under them.
 const LEAVE: Duration = Duration::from_secs(2);
 
-/// Requests that one connection may have answered in a row while others wait.
-const REQUESTS_IN_A_ROW: usize = 32;
-
 impl Pool {
     pub(crate) fn new(config: Config, reactor: Reactor) -> Pool {
         let threads = config.threads.max(1);
@@ -114,6 +117,8 @@ impl Pool {
             expired: AtomicU64::new(0),
             stuck: AtomicUsize::new(0),
             forecast: Forecast::default(),
+            abreast: AtomicUsize::new(1),
+            calling: AtomicUsize::new(0),
             succession: Succession::default(),
             duty: Mutex::new(Duty {
                 leader: 0,
@@ -130,6 +135,11 @@ impl Pool {
         }
     }
 
+    /// Lets so many calls run at the same time. To be told before the first one.
+    pub(crate) fn run_abreast(&self, calls: usize) {
+        self.abreast.store(calls.max(1), Ordering::Relaxed);
+    }
+
     fn standby(&self) -> usize {
         self.members.len() - 1
     }
@@ -142,16 +152,36 @@ impl Pool {
             member.enrol(application.identity());
         }
         // The monitor watches nobody but the leader, and whoever takes its place sees to what it has gathered.
-        let watched = || self.leader.load(Ordering::SeqCst) == me;
+        // Whoever has given the lead away it watches as well, while it is awake.
+        let watched = || {
+            self.leader.load(Ordering::SeqCst) == me
+                || member.gave_away.load(Ordering::SeqCst) && !self.monitor.is_asleep()
+        };
         let mut workspace = Workspace::new(self.common(), &member.call, &watched);
         let mut ready = Vec::new();
+        let mut hand = None;
         loop {
+            if let Some(begun) = hand.take() {
+                // To get in may have taken long.
+                workspace.now = Instant::now();
+                hand = self.go_on(me, begun, shared, &mut workspace, Place::Inside);
+            }
+            if hand.is_some() || self.expects_waits() && me != self.standby() {
+                let mut over = false;
+                self.outside(me, application, &mut || {
+                    over = self.serve_outside(me, shared, &mut workspace, &mut ready, &mut hand);
+                });
+                if over {
+                    return;
+                }
+                continue;
+            }
             let duties = self.next(me);
             workspace.is_now &= matches!(duties, Duties::Turn { .. });
             match duties {
                 Duties::Turn { taken, company } => {
                     workspace.company = company && workspace.took < QUICK;
-                    self.turn(me, taken, shared, &mut workspace);
+                    hand = self.turn(me, taken, shared, &mut workspace, Place::Inside);
                 }
                 Duties::Lead => {
                     self.let_go(me);
@@ -170,6 +200,62 @@ impl Pool {
                 }
             }
         }
+    }
+
+    /// Does what there is to do outside the application, up to one wait and to a request that is ready for a call, which is then in
+    /// `hand`. Where applications wait, threads crowd at the interpreter's door: whoever reads, parses and writes before it
+    /// keeps nobody out. True at the end of the thread's life.
+    fn serve_outside(
+        self: &Arc<Self>,
+        me: usize,
+        application: &Arc<dyn Application>,
+        workspace: &mut Workspace<'_>,
+        ready: &mut Vec<Taken>,
+        hand: &mut Option<Hand>,
+    ) -> bool {
+        workspace.company = false;
+        let mut has_waited = false;
+        if let Some(begun) = hand.take() {
+            *hand = self.go_on(me, begun, application, workspace, Place::Outside);
+        }
+        while hand.is_none() {
+            let taken = match has_waited {
+                true => match self.next_ready(me) {
+                    Some(taken) => taken,
+                    None => return false,
+                },
+                false => match self.next(me) {
+                    Duties::Turn { taken, .. } => taken,
+                    Duties::Lead => {
+                        self.let_go(me);
+                        self.lead(me, ready);
+                        has_waited = true;
+                        continue;
+                    }
+                    Duties::Sleep => {
+                        self.members[me].sleep();
+                        if self.has_nothing_ready(me) {
+                            self.lead(me, ready);
+                        }
+                        has_waited = true;
+                        continue;
+                    }
+                    Duties::End => {
+                        self.let_go(me);
+                        return true;
+                    }
+                },
+            };
+            workspace.is_now = false;
+            *hand = self.turn(me, taken, application, workspace, Place::Outside);
+        }
+        false
+    }
+
+    /// A connection that the leader can go on with.
+    fn next_ready(&self, me: usize) -> Option<Taken> {
+        let mut duty = lock(&self.duty);
+        if duty.leader == me { duty.ready.pop_front() } else { None }
     }
 
     fn next(&self, me: usize) -> Duties {
@@ -280,120 +366,6 @@ impl Pool {
         }
     }
 
-    fn turn(
-        self: &Arc<Self>,
-        me: usize,
-        mut taken: Taken,
-        application: &Arc<dyn Application>,
-        workspace: &mut Workspace<'_>,
-    ) {
-        let mut answered = 0;
-        workspace.begin();
-        workspace.found = taken.found;
-        loop {
-            let expired = std::mem::take(&mut taken.expired);
-            let connection = &mut taken.connection;
-            let advanced = catch_unwind(AssertUnwindSafe(|| {
-                if expired {
-                    connection.expire(workspace);
-                }
-                connection.advance(workspace)
-            }));
-            // Nothing that a peer sends should panic; if it does, its connection ends and no other.
-            let turn = advanced.unwrap_or(Turn::Close);
-            match turn {
-                Turn::Call if std::mem::take(&mut taken.waited) => {
-                    if let Some(lost) = taken.connection.screen(workspace)
-                        && let Some(line) = self.losses.count(lost, workspace.now)
-                    {
-                        log::warn!("{line}");
-                    }
-                }
-                Turn::Call if taken.connection.is_offered() => {
-                    taken.connection.release(workspace);
-                    match self.invite(taken, application) {
-                        None => return,
-                        Some(back) => taken = back,
-                    }
-                    taken.connection.decline(workspace);
-                }
-                Turn::Call if me == self.standby() => return self.hand_over(taken),
-                Turn::Call if answered == REQUESTS_IN_A_ROW => {
-                    taken.connection.release(workspace);
-                    taken.waited = true;
-                    let mut duty = lock(&self.duty);
-                    duty.calls.push_back(taken);
-                    duty.look_around = true;
-                    return;
-                }
-                Turn::Call => {
-                    let gave_away = self.forecast.is_wait() && self.give_away(me);
-                    self.members[me].enter(true);
-                    self.monitor.rouse();
-                    if let Some(board) = &self.config.board {
-                        board.began(me, taken.connection.head(), workspace.now);
-                    }
-                    taken.connection.call(&**application, workspace);
-                    if let Some(board) = &self.config.board {
-                        board.ended(me);
-                    }
-                    self.members[me].leave();
-                    if !gave_away && self.leader.load(Ordering::Relaxed) == me {
-                        self.forecast.went_through();
-                    }
-                    answered += 1;
-                    let now = Instant::now();
-                    workspace.took = now.saturating_duration_since(workspace.now);
-                    workspace.now = now;
-                    workspace.found = now;
-                }
-                Turn::Park(wanted, deadline) => {
-                    taken.connection.settle(workspace);
-                    match self.reactor.park(taken, wanted, deadline) {
-                        Some(again) => taken = again,
-                        None => return,
-                    }
-                }
-                Turn::Hold => {
-                    workspace.company = false;
-                    taken.connection.settle(workspace);
-                    let is_leader = || self.leader.load(Ordering::SeqCst) == me;
-                    match self.members[me].held.add(taken, workspace.now, is_leader) {
-                        Fate::Held => {
-                            workspace.is_now = answered > 0;
-                            return;
-                        }
-                        Fate::Due => return self.let_go(me),
-                        Fate::Refused(again) => taken = again,
-                    }
-                }
-                Turn::Count(address) => {
-                    if !self.reactor.count(&taken, address) {
-                        log::debug!("closed a connection of {address}: it has enough");
-                        self.close(taken);
-                        return;
-                    }
-                }
-                Turn::Yield => {
-                    taken.found = workspace.now;
-                    let mut duty = lock(&self.duty);
-                    duty.ready.push_back(taken);
-                    duty.look_around = true;
-                    if duty.leader != me {
-                        drop(duty);
-                        // No event may ever tell the leader of what is in the kernel already.
-                        self.reactor.wake();
-                    }
-                    return;
-                }
-                Turn::Close => {
-                    self.close(taken);
-                    return;
-                }
-            }
-        }
-    }
-
     /// Sends what a thread holds back. It is the leader's to go on with the connections.
     fn let_go(&self, member: usize) {
         let taken = self.members[member].held.take();
@@ -451,6 +423,11 @@ impl Pool {
         true
     }
 
+    /// Whether calls are taken to wait.
+    pub(crate) fn expects_waits(&self) -> bool {
+        self.forecast.is_sure()
+    }
+
     /// The leader was found waiting inside the application.
     pub(crate) fn waited(&self) {
         self.forecast.waited();
@@ -486,6 +463,15 @@ impl Pool {
     /// The leader is held up: what it has gathered must not be.
     pub(crate) fn send_gathered(&self, held_up: usize) {
         self.members[held_up].call.gathering.send();
+    }
+
+    /// Sends what those have gathered who gave the lead away before their calls.
+    pub(crate) fn send_of_givers(&self) {
+        for member in &self.members {
+            if member.gave_away.load(Ordering::SeqCst) {
+                member.call.gathering.send();
+            }
+        }
     }
 
     /// Who leads now.

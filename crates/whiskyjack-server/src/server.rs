@@ -10,6 +10,7 @@ use crate::transport::Transport;
 use crate::witness::thread_name;
 use socket2::Socket;
 use std::io;
+use std::num::NonZero;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::{Builder, JoinHandle};
@@ -71,6 +72,9 @@ impl Server {
     /// Errors: a thread can't be started.
     pub fn run(self) -> io::Result<Ended> {
         let threads = self.pool.members.len();
+        if self.application.is_parallel() {
+            self.pool.run_abreast(std::thread::available_parallelism().map_or(1, NonZero::get));
+        }
         let started = self.start(threads);
         if started.is_err() {
             self.pool.stop();
