@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import sysconfig
 from pathlib import Path
 
 BENCH = Path(__file__).resolve().parent
@@ -22,30 +21,34 @@ class WrongAnswerError(UnavailableError):
 
 
 class Environment:
-    """The virtual environment that holds every server."""
+    """A virtual environment that holds servers."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, interpreter: str = sys.executable) -> None:
         self.directory = directory
+        self.interpreter = interpreter
         self.python = directory / "bin" / "python"
 
     def create(self) -> None:
         """Makes it anew where it is missing or of another Python."""
-        version = sysconfig.get_python_version()
-        if self.python.exists() and (self.directory / "lib" / f"python{version}").exists():
+        library = _said([self.interpreter, "-c", "import os; print(os.path.basename(os.path.dirname(os.__file__)))"])
+        if self.python.exists() and (self.directory / "lib" / library).exists():
             return
-        arguments = [sys.executable, "-m", "venv", "--clear", str(self.directory)]
-        subprocess.run(arguments, check=True)
+        subprocess.run([self.interpreter, "-m", "venv", "--clear", str(self.directory)], check=True)
 
-    def install(self, *requirements: str) -> None:
+    def install(self, *requirements: str, **variables: str) -> None:
         """Installs packages, if they are not there in the version that is named. Raises UnavailableError with what
-        pip said."""
+        pip said. `variables` are for what it builds."""
         if all(self._has(requirement) for requirement in requirements):
             return
         command = [str(self.python), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
         # What a build needs may lie in the environment itself.
         path = f"{self.python.parent}{os.pathsep}{os.environ['PATH']}"
         done = subprocess.run(
-            [*command, *requirements], capture_output=True, text=True, check=False, env={**os.environ, "PATH": path}
+            [*command, *requirements],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, **variables, "PATH": path},
         )
         if done.returncode != 0:
             raise UnavailableError(f"pip install {' '.join(requirements)} failed: {reason(done.stderr)}")
@@ -58,12 +61,39 @@ class Environment:
 
     def run(self, code: str, *arguments: str) -> str:
         """What a line of Python prints in it."""
-        command = [str(self.python), "-c", code, *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        return _said([str(self.python), "-c", code, *arguments])
 
     def command(self, name: str) -> str:
         """The path of a command that a package brought."""
         return str(self.directory / "bin" / name)
+
+
+# Names the interpreter whose threads run at the same time.
+FREE_THREADED = "BENCH_FREE_THREADED"
+
+
+def free_threaded() -> str:
+    """The free-threaded interpreter to measure threads with: the one that is named, our own, or one on the path.
+    Raises UnavailableError where there is none."""
+    if named := os.environ.get(FREE_THREADED):
+        if _is_free_threaded(named):
+            return named
+        raise UnavailableError(f"{FREE_THREADED}={named} is no free-threaded interpreter")
+    for interpreter in (sys.executable, "python3.15t", "python3.14t"):
+        if _is_free_threaded(interpreter):
+            return interpreter
+    raise UnavailableError(f"no free-threaded interpreter; name one by {FREE_THREADED}=/path/to/python3.14t")
+
+
+def _is_free_threaded(interpreter: str) -> bool:
+    try:
+        return _said([interpreter, "-c", "import sys; print(sys._is_gil_enabled())"]) == "False"
+    except (OSError, subprocess.CalledProcessError):
+        return False
+
+
+def _said(command: list[str]) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def compile_c(name: str, sources: list[str], *flags: str) -> Path:

@@ -9,7 +9,7 @@ import enum
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 
-from measure import Result
+from measure import GAIN, Result
 from peers import PEERS
 from report import OURS, Report
 
@@ -244,6 +244,14 @@ def _start(f: _Figures) -> _Judgement:
     return over <= 50, f"{over:.1f} ms"
 
 
+def _gain(scenario: str, factor: float) -> _Goal:
+    def judge(f: _Figures) -> _Judgement:
+        gain = f.extra(scenario, GAIN)
+        return gain >= factor, f"{f.rate(scenario):,.0f}/s: {gain:.2f} × one thread"
+
+    return _Goal(scenario, f"requests/s ≥ {factor:g} × one thread on one core", judge)
+
+
 _GOALS = (
     _cpu_of("hello", 1.25, "floor: interpreter"),
     _cheapest("hello", 0.85),
@@ -273,4 +281,6 @@ _GOALS = (
         "requests/s ≥ 1.8 × one worker on one core",
         lambda f: _at_least(f.rate("workers"), 1.8, "one", f.rate("burn")),
     ),
+    _gain("threads", 1.8),
+    _gain("hello-threads", 1),
 )

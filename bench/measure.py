@@ -24,6 +24,10 @@ from scenarios import LINE, Kind, Scenario
 BUSY = 1
 STARTS = 3
 
+# The figures of a scenario that is about threads.
+ONE_THREAD = "one thread's requests/s"
+GAIN = "gain"
+
 # When a server that uses less than a fiftieth of a processor for so long is taken to rest, and how long we wait for it.
 PAUSE = 0.05
 SETTLED_WITHIN = 10.0
@@ -50,9 +54,10 @@ class Cores:
         return Cores(server=allowed[-1], load=allowed[0], everything=tuple(allowed))
 
     def of(self, scenario: Scenario) -> list[str]:
-        """The command that puts a server where it belongs: on one core, or one for each worker, the load's last."""
+        """The command that puts a server where it belongs: on one core, or one for each worker or thread."""
+        # The load's own comes last.
         cores = [self.server, *(core for core in reversed(self.everything) if core != self.server)]
-        return ["taskset", "-c", ",".join(str(core) for core in cores[: scenario.workers])]
+        return ["taskset", "-c", ",".join(str(core) for core in cores[: max(scenario.workers, scenario.threads)])]
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,8 @@ class Bench:
     """Where and for how long is measured."""
 
     environment: Environment
+    # the one without a GIL, if any scenario is about threads and there is one
+    free_threaded: Environment | None
     cores: Cores
     # of load, and of warming up before
     seconds: float
@@ -93,6 +100,8 @@ class Bench:
             raise UnavailableError(why)
         if scenario.kind is Kind.START:
             return self._starts(peer, scenario)
+        if scenario.kind is Kind.THREADS:
+            return self._threads(peer, scenario)
         with self._started(peer, scenario) as (server, port):
             if scenario.kind is Kind.MIX:
                 return self._mix(server, port, scenario)
@@ -113,7 +122,7 @@ class Bench:
     def _started(self, peer: Peer, scenario: Scenario) -> Iterator[tuple[Server, int]]:
         """A server that answers the scenario's request as it should, and its port."""
         port = free_port()
-        command = peer.start(Start(self.environment, scenario, port))
+        command = peer.start(Start(self._environment(scenario), scenario, port))
         with launched([*self.cores.of(scenario), *command], APPS) as server:
             server.await_start(lambda: socket.create_connection(("127.0.0.1", port), 1).close())
             check(scenario, port, length_only=peer.is_floor)
@@ -123,6 +132,24 @@ class Bench:
                 raise UnavailableError(said)
             # After the load as well as before it.
             check(scenario, port, length_only=peer.is_floor, patience=SETTLED_WITHIN)
+
+    def _environment(self, scenario: Scenario) -> Environment:
+        if not scenario.threads:
+            return self.environment
+        if self.free_threaded is None:
+            raise UnavailableError("there is no free-threaded interpreter")
+        return self.free_threaded
+
+    def _threads(self, peer: Peer, scenario: Scenario) -> Result:
+        """What several threads of one process do, beside what one does."""
+        rates, result = [], None
+        for threads in (1, scenario.threads):
+            part = replace(scenario, threads=threads)
+            with self._started(peer, part) as (server, port):
+                result = self._load(server, port, part, peer.is_floor)
+            rates.append(result.requests_per_second or 0.0)
+        assert result is not None
+        return replace(result, extra={ONE_THREAD: rates[0], GAIN: rates[1] / rates[0]})
 
     def _load(self, server: Server, port: int, scenario: Scenario, is_floor: bool) -> Result:
         def ask(seconds: float) -> Seen:

@@ -35,8 +35,8 @@ class Start:
         return [str(self.environment.python), "-c", first + load + code]
 
     def threads(self, otherwise: int) -> int:
-        """As many threads as requests wait at once, or the server's usual number where none waits."""
-        return self.scenario.waiting or otherwise
+        """As many threads as requests wait at once, or the scenario is about, or else the server's usual number."""
+        return self.scenario.waiting or self.scenario.threads or otherwise
 
     @property
     def connections(self) -> int:
@@ -65,11 +65,15 @@ class Peer:
     sends_files: bool = False
     # it has no way of its own to run several processes
     one_process: bool = False
+    # several threads of one process of it call the application
+    has_threads: bool = False
 
     def takes_part(self, scenario: Scenario) -> bool:
         """Servers are in every table, the programs in those that they can be compared in."""
         if self is ALONE:
             return scenario.alone
+        if scenario.threads:
+            return self.has_threads
         return not self.is_floor or scenario.floor_strings > 0
 
     def cannot(self, scenario: Scenario) -> str:
@@ -109,15 +113,19 @@ def _start_embed(start: Start) -> list[str]:
 
 def _build_whiskyjack(environment: Environment) -> None:
     # A release build of the checkout that this file lies in, apart from what `make` builds for another environment.
-    os.environ.setdefault("CARGO_TARGET_DIR", str(BENCH.parent / "target" / "bench"))
+    name = environment.directory.name.replace(".venv", "bench")
+    target = os.environ.get("CARGO_TARGET_DIR") or str(BENCH.parent / "target" / name)
     environment.install("maturin>=1.16,<2")
-    environment.install("--force-reinstall", "--no-deps", "--no-build-isolation", str(BENCH.parent))
+    build = ("--force-reinstall", "--no-deps", "--no-build-isolation", str(BENCH.parent))
+    environment.install(*build, CARGO_TARGET_DIR=target)
 
 
 def _start_whiskyjack(start: Start) -> list[str]:
     command = [start.environment.command("whiskyjack"), "-b", f"127.0.0.1:{start.port}"]
-    if start.scenario.waiting:
-        command += ["--threads", str(start.scenario.waiting)]
+    if threads := start.threads(0):
+        command += ["--threads", str(threads)]
+    if start.scenario.threads:
+        command += ["--workers", "0"]
     if start.scenario.workers > 1:
         command += ["--workers", str(start.scenario.workers)]
     return [*command, start.scenario.application]
@@ -213,7 +221,7 @@ PEERS = (
         hint="it needs Python's headers and library: apt-get install python3-dev",
     ),
     ALONE,
-    Peer("whiskyjack", "Rust", _start_whiskyjack, build=_build_whiskyjack, sends_files=True),
+    Peer("whiskyjack", "Rust", _start_whiskyjack, build=_build_whiskyjack, sends_files=True, has_threads=True),
     Peer(
         "bjoern",
         "C, libev",
@@ -223,12 +231,12 @@ PEERS = (
         sends_files=True,
     ),
     Peer("fastwsgi", "C, libuv", _start_fastwsgi, ("fastwsgi==0.0.9", "setuptools<81")),
-    Peer("granian", "Rust, tokio and hyper", _start_granian, ("granian==2.8.7",)),
+    Peer("granian", "Rust, tokio and hyper", _start_granian, ("granian==2.8.7",), has_threads=True),
     Peer("uwsgi", "C", _start_uwsgi, ("uwsgi==2.0.31",), sends_files=True),
     Peer("gevent", "C and Python, libev", _start_gevent, ("gevent==26.9.0",)),
-    Peer("waitress", "Python", _start_waitress, ("waitress==3.0.2",), one_process=True),
-    Peer("cheroot", "Python", _start_cheroot, ("cheroot==11.1.2",), one_process=True),
-    Peer("gunicorn gthread", "Python", _start_gthread, ("gunicorn==27.0.1",), sends_files=True),
+    Peer("waitress", "Python", _start_waitress, ("waitress==3.0.2",), one_process=True, has_threads=True),
+    Peer("cheroot", "Python", _start_cheroot, ("cheroot==11.1.2",), one_process=True, has_threads=True),
+    Peer("gunicorn gthread", "Python", _start_gthread, ("gunicorn==27.0.1",), sends_files=True, has_threads=True),
     Peer("gunicorn sync", "Python, no keep-alive", _start_sync, ("gunicorn==27.0.1",), sends_files=True),
 )
 

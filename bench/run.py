@@ -15,10 +15,11 @@ from typing import TypeVar
 
 import figures
 import goals
+import lineup
 from environment import BENCH, Environment, UnavailableError, WrongAnswerError
 from measure import Bench, Cores
 from measure import prepare as prepare_measuring
-from peers import PEERS, QUICK, Peer, prepare
+from peers import PEERS, QUICK, Peer
 from report import Report, Row, Table, as_text
 from scenarios import SCENARIOS, Scenario
 
@@ -51,18 +52,11 @@ def main() -> int:
         print(f"bench: {error}", file=sys.stderr)
         return 2
     tables = [Table(scenario.name, scenario.title, []) for scenario in scenarios]
-    prepared: list[Peer] = []
-    for peer in peers:
-        _say(f"preparing {peer.name}")
-        version, reason = "", ""
-        try:
-            version = prepare(peer, environment)
-            prepared.append(peer)
-        except UnavailableError as error:
-            reason = f"not measured: {error}"
-        for scenario, table in zip(scenarios, tables, strict=True):
-            if peer.takes_part(scenario):
-                table.rows.append(Row(peer.name, peer.kind, version, peer.is_floor, missing=reason))
+    with_gil = [pair for pair in zip(scenarios, tables, strict=True) if not pair[0].threads]
+    without_gil = [pair for pair in zip(scenarios, tables, strict=True) if pair[0].threads]
+    prepared = lineup.install(peers, environment, with_gil, say=_say)
+    threaded, reason = lineup.free_threaded_environment(without_gil)
+    prepared |= lineup.install(peers, threaded, without_gil, reason, say=_say)
     for package in sorted({package for scenario in scenarios for package in scenario.packages}):
         environment.install(package)
 
@@ -71,13 +65,14 @@ def main() -> int:
         _say("there is only one core: server and load share it, and the figures say little")
     # What we do ourselves while a server runs is a part of the load.
     os.sched_setaffinity(0, {cores.load})
-    bench = Bench(environment, cores, seconds, warm_up=min(0.6, seconds / 2))
+    bench = Bench(environment, threaded, cores, seconds, warm_up=min(0.6, seconds / 2))
     # Each server once in each round, so that a change of the machine's mood hits all of them.
     runs = [
         (number, scenario, peer, row)
         for number in range(1, rounds + 1)
         for scenario, table in zip(scenarios, tables, strict=True)
-        for peer in prepared
+        for peer in peers
+        if peer in prepared
         for row in table.rows
         if row.peer == peer.name
     ]

@@ -21,6 +21,8 @@ class Kind(enum.Enum):
     IDLE = "idle"
     # it is started, and stopped once it has answered
     START = "start"
+    # it is loaded with one thread on one core, and with more on as many, in one process without a GIL
+    THREADS = "threads"
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,8 @@ class Scenario:
     waiting: int = 0
     # processes, each of which may have a core of its own
     workers: int = 1
+    # threads of one process, each of which may have a core of its own; 0 where that is the server's affair
+    threads: int = 0
     # an application of two pieces that waits between them, to see whether the first has left by then: plain:gated
     gated: str = ""
     # packages that the application needs
@@ -117,4 +121,12 @@ SCENARIOS = (
     Scenario("idle", "5,000 idle connections beside a busy one", kind=Kind.IDLE, connections=5000),
     Scenario("start", "start-up to the first answer", kind=Kind.START),
     Scenario("workers", "1 ms of Python, two workers on two cores", application="plain:burn", workers=2),
+    Scenario(
+        "threads",
+        "1 ms of Python, two threads on two cores without a GIL",
+        application="plain:burn",
+        kind=Kind.THREADS,
+        threads=2,
+    ),
+    Scenario("hello-threads", "hello, 13 bytes, two threads on two cores without a GIL", kind=Kind.THREADS, threads=2),
 )

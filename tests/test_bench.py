@@ -21,12 +21,17 @@ sys.path.append(str(Path(__file__).resolve().parent.parent / "bench" / "apps"))
 import chart
 import goals
 import instructions
+import lineup
 import measure
 import plain
 from answers import read_answer, streams
-from measure import Result
+from environment import UnavailableError, free_threaded
+from measure import GAIN, ONE_THREAD, Cores, Result
+from peers import PEERS
 from report import Report, Row, Table, as_json, as_markdown, as_text, load
 from scenarios import SCENARIOS
+
+from tests.support.interpreter import HAS_GIL
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -201,3 +206,50 @@ def test_a_callee_s_instructions_are_counted_where_they_are_spent(tmp_path: Path
         "ob=/opt/server\nfn=main\n3 2\ncob=/lib/libc.so.6\ncfn=copy\ncalls=4 10\n3 12\n4 1\n\ntotals: 15\n"
     )
     assert instructions.read(out) == {"libc": 12, "server": 3}
+
+
+def gained(rates: dict[str, tuple[float, float]]) -> Report:
+    report = report_of("threads", dict.fromkeys(rates, 1000.0))
+    for row in report.tables[0].rows:
+        one, two = rates[row.peer]
+        extra = {ONE_THREAD: one, GAIN: two / one}
+        row.rounds = [replace(row.rounds[0], requests_per_second=two, extra=extra)]
+    return report
+
+
+def test_what_threads_gain_is_asked_of_whiskyjack_alone() -> None:
+    assert verdicts(gained({"whiskyjack": (900.0, 1620.0), "granian": (900.0, 900.0)})) == ["met"]
+    report = gained({"whiskyjack": (900.0, 1600.0), "granian": (900.0, 1800.0)})
+    assert verdicts(report) == ["NOT MET"]
+    assert "1,600/s: 1.78 × one thread" in goals.as_text(goals.judged(report))
+    assert "1.78" in as_text(report)
+
+
+def test_threads_are_not_measured_without_a_free_threaded_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BENCH_FREE_THREADED", "/nowhere/python3.14t")
+    with pytest.raises(UnavailableError, match="is no free-threaded interpreter"):
+        free_threaded()
+    monkeypatch.delenv("BENCH_FREE_THREADED")
+    monkeypatch.setenv("PATH", "")
+    if HAS_GIL:
+        with pytest.raises(UnavailableError, match="no free-threaded interpreter; name one by"):
+            free_threaded()
+    else:
+        assert free_threaded() == sys.executable
+
+
+def test_a_bench_without_that_interpreter_says_so_in_the_table() -> None:
+    scenarios = [scenario for scenario in SCENARIOS if scenario.threads]
+    part = [(scenario, Table(scenario.name, scenario.title, [])) for scenario in scenarios]
+    assert lineup.install(list(PEERS), None, part, "no free-threaded interpreter", say=print) == set()
+    assert part
+    for _, table in part:
+        assert "whiskyjack" in {row.peer for row in table.rows}
+        assert {row.missing for row in table.rows} == {"not measured: no free-threaded interpreter"}
+
+
+def test_each_thread_has_a_core_as_far_as_there_are_any() -> None:
+    (scenario, *_) = (scenario for scenario in SCENARIOS if scenario.threads)
+    cores = Cores(server=2, load=0, everything=(0, 1, 2))
+    assert cores.of(scenario) == ["taskset", "-c", "2,1"]
+    assert cores.of(replace(scenario, threads=1)) == ["taskset", "-c", "2"]
