@@ -122,10 +122,10 @@ impl Gathered {
 /// Tells the pieces of a response that an application makes right behind each other from those that it takes its time for.
 #[derive(Debug, Default)]
 pub(crate) struct Burst {
-    /// when the last piece came
-    last: Option<Instant>,
-    /// when the first of those came that wait
-    since: Option<Instant>,
+    /// until when a piece would be close behind the last one
+    close_until: Option<Instant>,
+    /// when those that wait have waited long enough, if any do
+    hold_until: Option<Instant>,
     /// there has been one piece, and nothing behind it
     single: bool,
 }
@@ -145,8 +145,8 @@ impl Burst {
     /// Something comes now behind the first piece, which `gathering` may hold.
     pub(crate) fn follow(&mut self, now: Instant, gathering: &Gathering) -> Followed {
         self.single = false;
-        match self.last {
-            Some(first) if now.saturating_duration_since(first) < BEHIND => Followed::AtOnce,
+        match self.close_until {
+            Some(until) if now < until => Followed::AtOnce,
             _ if gathering.was_sent() => Followed::Stalled,
             _ => Followed::Later,
         }
@@ -155,16 +155,16 @@ impl Burst {
     /// Whether a piece that comes now, and is not the response's last, may wait for the next one. The first does if that is
     /// `expected` at once.
     pub(crate) fn may_wait(&mut self, now: Instant, expected: bool) -> bool {
-        let is_close = match self.last.replace(now) {
-            Some(last) => now.saturating_duration_since(last) < BEHIND,
+        let is_close = match self.close_until.replace(now + BEHIND) {
+            Some(until) => now < until,
             None => {
                 self.single = true;
                 expected
             }
         };
-        self.since = is_close.then(|| self.since.unwrap_or(now));
-        self.since.take_if(|since| now.saturating_duration_since(*since) >= HOLD);
-        self.since.is_some()
+        self.hold_until = is_close.then(|| self.hold_until.unwrap_or_else(|| now + HOLD));
+        self.hold_until.take_if(|until| now >= *until);
+        self.hold_until.is_some()
     }
 }
 

@@ -407,7 +407,9 @@ impl<'py> Call<'_, 'py> {
             let item = piece(item?, position)?;
             position += 1;
             let length = item.as_bytes().len();
-            if length > 0 {
+            if length > 0 && !is_empty {
+                self.send_next(&item)?;
+            } else if length > 0 {
                 is_empty = false;
                 let length = is_single.then_some(length as u64);
                 is_bodyless = self.send_piece(&item, length)? == Progress::Bodyless;
@@ -442,7 +444,6 @@ impl<'py> Call<'_, 'py> {
     }
 
     fn send_blocks(&self, wrapper: &Bound<'py, FileWrapper>) -> Result<(), Trouble> {
-        let mut progress = Progress::Sent;
         let is_asked_for_nothing = self.lease.with(self.py, |exchange, draft| {
             let announced = draft.head.content_length();
             announced.is_some_and(|length| match exchange.is_started() {
@@ -460,16 +461,22 @@ impl<'py> Call<'_, 'py> {
             if block.is_instance_of::<PyString>() {
                 return Err(Trouble::Misuse(TEXT_FILE.to_owned()));
             }
-            progress = self.send_piece(&piece(block, position)?, None)?;
-            if progress != Progress::Sent {
+            if self.send_piece(&piece(block, position)?, None)? == Progress::Bodyless {
                 break;
             }
+            if self.is_complete()? {
+                // What the last block had beyond the Content-Length was not asked for, and is no fault.
+                return self.end(None, None).map(drop);
+            }
         }
-        match progress {
-            // What the last block had beyond the Content-Length was not asked for, and is no fault.
-            Progress::Complete => Ok(self.end(None, None).map(drop)?),
-            _ => self.finish(None, is_empty.then_some(0)),
-        }
+        self.finish(None, is_empty.then_some(0))
+    }
+
+    /// Whether all has been sent that the Content-Length asks for, which is not 0.
+    fn is_complete(&self) -> PyResult<bool> {
+        self.lease.with(self.py, |exchange, draft| {
+            draft.head.content_length().is_some() && exchange.missing() == 0
+        })
     }
 
     /// Whether it is known by now that no body may be sent: then the application need not be asked for it.
@@ -491,6 +498,18 @@ impl<'py> Call<'_, 'py> {
         Ok(progress)
     }
 
+    /// Sends a piece that is not empty behind the first one, after which there is a body and its head has gone.
+    fn send_next(&self, piece: &Bound<'py, PyBytes>) -> Result<(), Trouble> {
+        let sent = self.lease.with(self.py, |exchange, draft| {
+            draft.birthplace.hold();
+            send(exchange, piece)
+        })??;
+        if sent == Sent::Full {
+            wait_writable(self.py, self.lease)??;
+        }
+        Ok(())
+    }
+
     /// Sends a piece that is not empty, and never waits.
     fn pass_piece(
         &self,
@@ -502,11 +521,7 @@ impl<'py> Call<'_, 'py> {
             if exchange.is_bodyless() {
                 return Ok((Progress::Bodyless, Sent::Taken));
             }
-            let before = exchange.missing();
-            let sent = send(exchange, piece)?;
-            let is_complete = before > 0 && exchange.missing() == 0;
-            let progress = if is_complete { Progress::Complete } else { Progress::Sent };
-            Ok::<_, Trouble>((progress, sent))
+            Ok::<_, Trouble>((Progress::Sent, send(exchange, piece)?))
         })?
     }
 
@@ -564,8 +579,6 @@ struct Balance {
 #[derive(PartialEq, Eq)]
 enum Progress {
     Sent,
-    /// it was sent, and with it all that the Content-Length asks for
-    Complete,
     /// it was not sent, because there is no body
     Bodyless,
 }

@@ -120,6 +120,7 @@ impl Http1Exchange<'_, '_> {
         }
         let whole = piece.bytes().len();
         let mut pending = mem::take(&mut self.workspace.pending);
+        let (mut size, mut digits) = ([0; CHUNK_PREFIX], 0);
         let mut after: &[u8] = &[];
         let length = match plan.framing {
             ResponseFraming::None => 0,
@@ -131,9 +132,7 @@ impl Http1Exchange<'_, '_> {
             ResponseFraming::Close => whole,
             ResponseFraming::Chunked => {
                 if whole > 0 {
-                    let mut size = [0; CHUNK_PREFIX];
-                    let digits = chunk_prefix(whole as u64, &mut size);
-                    pending.extend_from_slice(&size[..digits]);
+                    digits = chunk_prefix(whole as u64, &mut size);
                 }
                 after = match (whole > 0, last) {
                     (true, true) => CHUNK_SUFFIX_AND_LAST,
@@ -144,7 +143,12 @@ impl Http1Exchange<'_, '_> {
                 whole
             }
         };
-        let framed = Framed { before: &pending, block: piece, length, after };
+        let mut before = &size[..digits];
+        if !pending.is_empty() {
+            pending.extend_from_slice(before);
+            before = &pending;
+        }
+        let framed = Framed { before, block: piece, length, after };
         // Many applications say that a piece is the last one only after it, but its length says so before.
         let is_whole = last
             || matches!(plan.framing, ResponseFraming::Length(total) if *bytes + length as u64 == total);
