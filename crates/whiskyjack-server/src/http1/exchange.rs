@@ -162,6 +162,8 @@ impl Http1Exchange<'_, '_> {
         let most = match is_whole {
             // The response to the request that stands behind this one can take it along.
             true if !self.connection.input.is_empty() => MOST,
+            // What was gathered has been copied already.
+            true if self.workspace.company && self.workspace.gathered => MOST,
             true if self.workspace.company => SMALL,
             false if may_wait => MOST,
             true | false => 0,
