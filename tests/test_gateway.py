@@ -7,7 +7,6 @@ import io
 import json
 import random
 import re
-import socket
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -20,6 +19,7 @@ from tests.apps.inputs import CHECKED_WAYS, WAYS
 from tests.apps.misuse import BROKEN_FIELDS, BROKEN_STATUSES
 from tests.conftest import Serve, Served, start, stop_all
 from tests.support.server import Server
+from tests.support.sockets import listening, port_of
 from tests.support.wire import Response, Truncated, conversation, get, post, post_chunked, send
 
 PLAIN_AND_CHECKED = pytest.mark.parametrize("stage", ["stage:application", "stage:checked"])
@@ -261,8 +261,8 @@ def test_a_first_piece_does_not_wait_for_one_that_takes_long_however_soon_it_has
                 for _ in range(100):
                     assert quick.read_response().body == b"first second third"
             with (
-                socket.create_server(("127.0.0.1", 0)) as teller,
-                conversation(server.port, get(f"/responses/{name}?{teller.getsockname()[1]}")) as slow,
+                listening() as teller,
+                conversation(server.port, get(f"/responses/{name}?{port_of(teller)}")) as slow,
             ):
                 teller.settimeout(60)
                 slow.read_head()
