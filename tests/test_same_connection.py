@@ -65,7 +65,7 @@ def environ(body: bytes) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    "what", ["environ", "start_response", "write", "input", "read", "early_hints", "client_disconnected"]
+    "what", ["environ", "start_response", "write", "input", "read", "early_hints", "client_disconnected", "weakly"]
 )
 def test_what_is_kept_of_a_request_reaches_no_later_one(served: Served, what: str) -> None:
     server = served("keeping:keep", "--threads", "1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import weakref
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ kept: list[Any] = []
 KEEPS: dict[str, Callable[[WSGIEnvironment, StartResponse, Callable[[bytes], object]], object]] = {
     "/environ": lambda environ, start_response, write: environ,
     "/start_response": lambda environ, start_response, write: start_response,
+    "/weakly": lambda environ, start_response, write: weakref.ref(start_response),
     "/write": lambda environ, start_response, write: write,
     "/input": lambda environ, start_response, write: environ["wsgi.input"],
     "/read": lambda environ, start_response, write: environ["wsgi.input"].read,
@@ -21,9 +23,18 @@ KEEPS: dict[str, Callable[[WSGIEnvironment, StartResponse, Callable[[bytes], obj
     "/client_disconnected": lambda environ, start_response, write: environ["whiskyjack.client_disconnected"],
 }
 
+
+def use_weakly(known: weakref.ref[StartResponse]) -> object:
+    start_response = known()
+    if start_response is None:
+        raise ValueError
+    return start_response("204 Not Mine", [])
+
+
 USES: dict[str, Callable[[Any], object]] = {
     "/environ": lambda environ: environ["wsgi.input"].read(),
     "/start_response": lambda start_response: start_response("204 Not Mine", []),
+    "/weakly": use_weakly,
     "/write": lambda write: write(b"not mine"),
     "/input": lambda stream: stream.read(),
     "/read": lambda read: read(),

@@ -149,7 +149,8 @@ impl Asker {
                 let stack = application.stack(identity, &is_current);
                 let is_interrupted =
                     question.interrupt && application.interrupt(identity, &is_current);
-                is_current().then_some(Testimony { stack, is_interrupted })
+                // What it was interrupted in it was inside of, however soon it has come back.
+                (is_interrupted || is_current()).then_some(Testimony { stack, is_interrupted })
             });
             pool.witness.send(Event::Told(question.serial, testimony));
         }

@@ -6,7 +6,7 @@ use crate::kit::Kit;
 use crate::learned::Learned;
 use crate::names::{Known, Names, Role, cgi_name};
 use crate::percent;
-use crate::raw::{insert, latin1};
+use crate::raw::{insert, lasting, latin1};
 use crate::secured;
 use memchr::memchr;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
@@ -177,15 +177,16 @@ impl Constants {
         let dict = PyDict::new(py);
         // What each request sets stands here too, with the commonest value: a copy then needs no growth.
         dict.set_item(intern!(py, "REQUEST_METHOD"), intern!(py, "GET"))?;
-        dict.set_item(intern!(py, "SCRIPT_NAME"), latin1(py, &root)?)?;
+        dict.set_item(intern!(py, "SCRIPT_NAME"), lasting(py, &root)?)?;
         dict.set_item(intern!(py, "PATH_INFO"), intern!(py, ""))?;
         dict.set_item(intern!(py, "QUERY_STRING"), intern!(py, ""))?;
         dict.set_item(intern!(py, "REQUEST_URI"), intern!(py, ""))?;
         dict.set_item(intern!(py, "RAW_URI"), intern!(py, ""))?;
         dict.set_item(intern!(py, "SERVER_PROTOCOL"), intern!(py, "HTTP/1.1"))?;
-        let software = latin1(py, shown.server_software.as_bytes())?;
+        let software = lasting(py, shown.server_software.as_bytes())?;
         dict.set_item(intern!(py, "SERVER_SOFTWARE"), software)?;
-        dict.set_item(intern!(py, "wsgi.version"), (1, 0))?;
+        // A literal, for it lives for ever as well.
+        dict.set_item(intern!(py, "wsgi.version"), py.eval(c"(1, 0)", None, None)?)?;
         dict.set_item(intern!(py, "wsgi.errors"), errors(py)?)?;
         dict.set_item(intern!(py, "wsgi.multithread"), shown.multithread)?;
         dict.set_item(intern!(py, "wsgi.multiprocess"), shown.multiprocess)?;

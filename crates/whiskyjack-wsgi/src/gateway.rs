@@ -12,7 +12,7 @@ use crate::error;
 use crate::file_wrapper::FileWrapper;
 use crate::forwarded::Untrusted;
 use crate::gil;
-use crate::glimpse::Glimpse;
+use crate::glimpse::{self, Glimpse};
 use crate::lease::{Draft, Lease};
 use crate::raw;
 use crate::report::{Report, ToLog, request_line};
@@ -283,7 +283,8 @@ impl Application for Gateway {
     fn stack(&self, identity: u64, is_current: &dyn Fn() -> bool) -> Option<String> {
         // Where nothing holds a thread back while others look at its frames, only the thread itself can tell of them.
         if cfg!(Py_GIL_DISABLED) {
-            return self.glimpse(identity).filter(|_| is_current());
+            let stack = self.glimpse(identity).filter(|_| is_current())?;
+            return Some(Python::attach(|py| glimpse::with_sources(py, stack)));
         }
         let stack = Python::attach(|py| seat::stack(py, identity, is_current));
         stack.unwrap_or_else(|error| {

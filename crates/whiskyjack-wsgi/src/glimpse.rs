@@ -122,6 +122,33 @@ fn innermost_last(written: &str, below: usize) -> Option<String> {
     (!frames.is_empty()).then(|| frames.join("\n"))
 }
 
+/// A stack with the source of each line below it, where that can be read. May run Python code.
+pub(crate) fn with_sources(py: Python<'_>, stack: String) -> String {
+    let sourced = || -> PyResult<String> {
+        let getline = py.import("linecache")?.getattr("getline")?;
+        let mut text = String::new();
+        for line in stack.lines() {
+            text.push_str(line);
+            text.push('\n');
+            let Some(place) = place(line) else { continue };
+            let source: String = getline.call1(place)?.extract()?;
+            if !source.trim().is_empty() {
+                text.push_str(&format!("    {}\n", source.trim()));
+            }
+        }
+        Ok(text.trim_end().to_owned())
+    };
+    // What can be said without is said.
+    sourced().unwrap_or(stack)
+}
+
+/// File and line of a frame.
+fn place(frame: &str) -> Option<(&str, u32)> {
+    let (place, _) = frame.strip_prefix("  File \"")?.rsplit_once(", in ")?;
+    let (file, line) = place.rsplit_once("\", line ")?;
+    Some((file, line.parse().ok()?))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -138,6 +165,16 @@ mod tests {
         assert_eq!(innermost_last("", 0), None);
         // Half a line is no frame.
         assert_eq!(innermost_last("Stack (most recent call first):\n  File \"a", 0), None);
+    }
+
+    #[test]
+    fn a_frame_has_its_source_below_it_where_there_is_one() {
+        let file = tempfile::NamedTempFile::with_suffix(" in a, line 3.py").expect("a file");
+        std::fs::write(file.path(), "def inner():\n    return x\n").expect("room");
+        let known = format!("  File \"{}\", line 2, in inner", file.path().display());
+        let stack = format!("  File \"gone.py\", line 9, in outer\n{known}");
+        let sourced = Python::attach(|py| with_sources(py, stack.clone()));
+        assert_eq!(sourced, format!("{stack}\n    return x"));
     }
 
     #[test]

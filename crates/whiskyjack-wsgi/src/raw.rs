@@ -3,15 +3,21 @@
 use pyo3::buffer::PyBuffer;
 use pyo3::ffi;
 use pyo3::prelude::*;
+#[cfg(Py_GIL_DISABLED)]
+use pyo3::types::PyList;
 use pyo3::types::string::PyStringData;
-use pyo3::types::{PyDict, PyString, PyType};
+use pyo3::types::{PyCFunction, PyDict, PyString, PyType};
+#[cfg(Py_GIL_DISABLED)]
+use std::cell::Cell;
 use std::ffi::c_long;
 use std::fs::File;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::ptr::{self, NonNull};
 use std::sync::Once;
-use std::sync::atomic::{AtomicU32, Ordering};
+#[cfg(Py_GIL_DISABLED)]
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
 /// A str whose code points are these bytes: PEP 3333's native string.
 pub(crate) fn latin1<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyString>> {
@@ -24,6 +30,15 @@ pub(crate) fn latin1<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, 
     };
     // SAFETY: PyUnicode_DecodeLatin1 gives an exact str.
     Ok(unsafe { object.cast_into_unchecked::<PyString>() })
+}
+
+/// The same of bytes that do not depend on a request. Without the GIL it is never let go of: there, threads that count their references to one
+/// object wait for each other.
+pub(crate) fn lasting<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyString>> {
+    match str::from_utf8(bytes) {
+        Ok(text) if text.is_ascii() => Ok(PyString::intern(py, text)),
+        _ => latin1(py, bytes),
+    }
 }
 
 /// The bytes that a native string stands for; `None` if a code point is above 255.
@@ -53,11 +68,49 @@ pub(crate) fn insert(
     Ok(dict.len() > before)
 }
 
-/// How many references there are to an object.
-pub(crate) fn references<T>(_: Python<'_>, object: &Py<T>) -> isize {
-    // SAFETY: the object is alive, and attached to Python nobody else changes the count while it is read; without the GIL it is
-    // read as what it is worth, a number.
-    unsafe { ffi::Py_REFCNT(object.as_ptr()) }
+/// How many references there are to an object; `None` where that cannot be told, as other threads may change it meanwhile.
+#[cfg(not(Py_GIL_DISABLED))]
+pub(crate) fn references<T>(_: Python<'_>, object: &Py<T>) -> Option<isize> {
+    // SAFETY: the object is alive, and attached to Python nobody else changes the count while it is read.
+    Some(unsafe { ffi::Py_REFCNT(object.as_ptr()) })
+}
+
+/// The same without the GIL. There an object has two counts (PEP 703, "Biased reference counting"): the thread that has made it changes one of
+/// them, all others the second, and a reference of one may be given up by another. Their sum is right only as long as the first one stands
+/// still, which is so on that thread, and where it was given up for good. PyO3 knows the object's parts, and is built for no CPython in which
+/// it does not know them.
+#[cfg(Py_GIL_DISABLED)]
+pub(crate) fn references<T>(py: Python<'_>, object: &Py<T>) -> Option<isize> {
+    thread_local! {
+        static OWN: Cell<usize> = const { Cell::new(0) };
+    }
+    let pointer = object.as_ptr();
+    if OWN.get() == 0 {
+        // What a thread is called there, only an object of its own says.
+        OWN.set(owner(PyList::empty(py).as_any()));
+    }
+    let maker = owner(object.bind(py).as_any());
+    // SAFETY: the object is alive, and both counts are read as the atomics that they are.
+    (maker == OWN.get() || maker == 0).then(|| unsafe { ffi::Py_REFCNT(pointer) })
+}
+
+/// The thread that has made an object; 0 once all threads share its count of references.
+#[cfg(Py_GIL_DISABLED)]
+fn owner(object: &Bound<'_, PyAny>) -> usize {
+    // SAFETY: the object is alive, and its field is aligned and changed by atomic stores alone.
+    unsafe { AtomicUsize::from_ptr(&raw mut (*object.as_ptr()).ob_tid).load(Ordering::Acquire) }
+}
+
+/// Whether somebody could still find a method of one of our objects by a weak reference. `method` must be what `getattr` makes of a method that
+/// is written in Rust.
+pub(crate) fn is_weakly_known(py: Python<'_>, method: &Py<PyAny>) -> bool {
+    let Ok(function) = method.bind(py).cast::<PyCFunction>() else { return true };
+    // SAFETY: a PyCFunction has this layout. The field is read as a whole; another thread can set it only with a reference of its own.
+    let list = unsafe {
+        let field = &raw mut (*function.as_ptr().cast::<ffi::PyCFunctionObject>()).m_weakreflist;
+        AtomicPtr::from_ptr(field).load(Ordering::Acquire)
+    };
+    !list.is_null()
 }
 
 /// The memory of a writable contiguous buffer and how long it is; `None` for another buffer.

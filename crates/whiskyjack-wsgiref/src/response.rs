@@ -15,6 +15,10 @@ pub fn refuse_status(status: &Bound<'_, PyAny>) -> PyResult<()> {
     let Some(text) = status.cast::<PyString>()?.to_str().ok() else {
         return Err(PyAssertionError::new_err("Status must be text that latin-1 has"));
     };
+    if native::has_control(status, false)? {
+        // It would end the status line, and what follows it would be fields.
+        return Err(PyValueError::new_err("Control characters not allowed in status"));
+    }
     let bytes = text.as_bytes();
     let problem = if text.chars().count() < 4 {
         "Status must be at least 4 characters"
@@ -22,9 +26,6 @@ pub fn refuse_status(status: &Bound<'_, PyAny>) -> PyResult<()> {
         "Status message must begin w/3-digit code"
     } else if bytes[3] != b' ' {
         "Status message must have a space after code"
-    } else if native::has_control(status, false)? {
-        // It would end the status line, and what follows it would be fields.
-        return Err(PyValueError::new_err("Control characters not allowed in status"));
     } else {
         return Ok(());
     };
