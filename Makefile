@@ -71,6 +71,16 @@ test-python: $(VENV)/.built-test $(VENV)/.tools
 	$(call say,pytest)
 	@$(BIN)/python -m pytest $(ARGS)
 
+# The part of both that asks what several threads do, for an interpreter in which they run at the same time.
+THREADS_MATTER := tests/test_free_threading.py tests/test_same_connection.py tests/test_gateway.py tests/test_environ.py \
+	tests/test_deadline.py tests/test_embedded.py tests/test_recycling.py tests/test_websockets.py tests/test_slow_clients.py
+
+.PHONY: test-threads
+test-threads: $(VENV)/.built-test $(VENV)/.tools
+	$(call say,what threads matter to)
+	@$(CARGO_ENV) cargo test --locked --quiet -p whiskyjack-wsgi
+	@$(BIN)/python -m pytest $(THREADS_MATTER) $(ARGS)
+
 .PHONY: fuzz
 fuzz: ## fuzz the protocol, FUZZ_SECONDS=20 for each target (TARGETS="head chunked" takes some of them)
 	@TARGETS="$(TARGETS)" sh scripts/fuzz -max_total_time=$(FUZZ_SECONDS)
