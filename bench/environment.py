@@ -99,7 +99,8 @@ def _said(command: list[str]) -> str:
 def compile_c(name: str, sources: list[str], *flags: str) -> Path:
     """Compiles a C program of ours into bench/build. Raises UnavailableError with what the compiler said."""
     BUILD.mkdir(exist_ok=True)
-    command = ["cc", "-O2", "-Wall", "-Wextra", "-o", str(BUILD / name), *(str(BENCH / one) for one in sources), *flags]
+    options = ["-O2", "-Wall", "-Wextra", "-pthread"]
+    command = ["cc", *options, "-o", str(BUILD / name), *(str(BENCH / one) for one in sources), *flags]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     except FileNotFoundError as error:

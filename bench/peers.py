@@ -44,6 +44,10 @@ class Start:
         return self.scenario.connections + 1000
 
 
+KERNEL = "floor: kernel"
+INTERPRETER = "floor: interpreter"
+
+
 @dataclass(frozen=True)
 class Peer:
     """A server."""
@@ -74,6 +78,9 @@ class Peer:
             return scenario.alone
         if scenario.threads:
             return self.has_threads
+        if scenario.waiting and self.name == KERNEL:
+            # It waits for nothing.
+            return False
         return not self.is_floor or scenario.floor_strings > 0
 
     def cannot(self, scenario: Scenario) -> str:
@@ -108,6 +115,7 @@ def _start_embed(start: Start) -> list[str]:
         start.module,
         start.attribute,
         str(start.scenario.floor_strings),
+        str(start.threads(1)),
     ]
 
 
@@ -211,9 +219,9 @@ def _start_alone(start: Start) -> list[str]:
 ALONE = Peer("application alone", "no server: it is called in a loop", _start_alone, is_floor=True)
 
 PEERS = (
-    Peer("floor: kernel", "C, epoll, a fixed answer", _start_fixed, build=_build_fixed, is_floor=True),
+    Peer(KERNEL, "C, epoll, a fixed answer", _start_fixed, build=_build_fixed, is_floor=True),
     Peer(
-        "floor: interpreter",
+        INTERPRETER,
         "the same, and calls the application",
         _start_embed,
         build=_build_embed,
@@ -241,7 +249,7 @@ PEERS = (
 )
 
 # Those that the goals name, and the floors: enough for a look.
-QUICK = ("floor: kernel", "floor: interpreter", "application alone", "whiskyjack", "bjoern", "fastwsgi", "granian")
+QUICK = (KERNEL, INTERPRETER, "application alone", "whiskyjack", "bjoern", "fastwsgi", "granian")
 
 
 def prepare(peer: Peer, environment: Environment) -> str:

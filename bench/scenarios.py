@@ -109,7 +109,9 @@ SCENARIOS = (
         alone=True,
         packages=("django==5.2.19",),
     ),
-    Scenario("sleep", "an application that waits 10 ms, 64 threads", application="plain:sleep", waiting=64),
+    Scenario(
+        "sleep", "an application that waits 10 ms, 64 threads", application="plain:sleep", waiting=64, floor_strings=8
+    ),
     Scenario("burn", "an application that needs 1 ms of Python", application="plain:burn"),
     Scenario(
         "mix",

@@ -1,6 +1,7 @@
 /* The interpreter's floor: what any server must do in Python for a request, and nothing else. It copies an
    environ of 16 keys, puts new strings into it, and calls the application. No header is parsed, no status is
-   read, no rule is checked. `embed PORT PYTHON DIRECTORY MODULE ATTRIBUTE STRINGS` */
+   read, no rule is checked. `embed PORT PYTHON DIRECTORY MODULE ATTRIBUTE STRINGS [THREADS]`: with several
+   threads, each enters the interpreter for the answer alone. */
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -72,12 +73,28 @@ static size_t answer(const char *head, size_t length, char *out)
     return (size_t)written + body;
 }
 
+/* The same on a thread that is outside the interpreter. */
+static size_t enter_and_answer(const char *head, size_t length, char *out)
+{
+    static _Thread_local PyThreadState *state;
+    if (state == NULL) {
+        PyGILState_Ensure();
+        state = PyThreadState_Get();
+    } else {
+        PyEval_RestoreThread(state);
+    }
+    size_t written = answer(head, length, out);
+    PyEval_SaveThread();
+    return written;
+}
+
 int main(int argc, char **argv)
 {
-    if (argc != 7) {
-        fprintf(stderr, "usage: embed PORT PYTHON DIRECTORY MODULE ATTRIBUTE STRINGS\n");
+    if (argc != 7 && argc != 8) {
+        fprintf(stderr, "usage: embed PORT PYTHON DIRECTORY MODULE ATTRIBUTE STRINGS [THREADS]\n");
         return 2;
     }
+    int threads = argc == 8 ? atoi(argv[7]) : 1;
     PyConfig config;
     PyConfig_InitPythonConfig(&config);
     PyConfig_SetBytesString(&config, &config.program_name, argv[2]);
@@ -109,5 +126,8 @@ int main(int argc, char **argv)
         snprintf(name, sizeof name, "HTTP_VARIABLE_%d", i);
         names[i] = held(PyUnicode_InternFromString(name), "no name");
     }
-    return serve(atoi(argv[1]), answer);
+    if (threads <= 1)
+        return serve(atoi(argv[1]), answer);
+    PyEval_SaveThread();
+    return serve_with_threads(atoi(argv[1]), threads, enter_and_answer);
 }

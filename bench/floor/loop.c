@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -80,44 +81,115 @@ static void turn(struct connection *connection, answer_function answer)
     connection->filled = left;
 }
 
-int serve(int port, answer_function answer)
+/* Listens, and polls the listener: the poll's descriptor, with the listener's in `listener`; -1 if something failed. */
+static int begin(int port, int *listener)
 {
     int on = 1;
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (bind(listener, (struct sockaddr *)&address, sizeof address) < 0 || listen(listener, 1024) < 0) {
+    *listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    setsockopt(*listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (bind(*listener, (struct sockaddr *)&address, sizeof address) < 0 || listen(*listener, 1024) < 0) {
         perror("floor: cannot listen");
-        return 1;
+        return -1;
     }
     int poll = epoll_create1(EPOLL_CLOEXEC);
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
-    if (poll < 0 || epoll_ctl(poll, EPOLL_CTL_ADD, listener, &event) < 0) {
+    if (poll < 0 || epoll_ctl(poll, EPOLL_CTL_ADD, *listener, &event) < 0) {
         perror("floor: cannot poll");
-        return 1;
+        return -1;
     }
+    return poll;
+}
+
+static void accept_all(int poll, int listener, uint32_t events)
+{
+    int on = 1;
+    int accepted;
+    while ((accepted = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
+        struct connection *connection = malloc(sizeof *connection);
+        if (connection == NULL) {
+            close(accepted);
+            continue;
+        }
+        connection->socket = accepted;
+        connection->filled = 0;
+        setsockopt(accepted, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+        struct epoll_event event = {.events = events, .data.ptr = connection};
+        epoll_ctl(poll, EPOLL_CTL_ADD, accepted, &event);
+    }
+}
+
+int serve(int port, answer_function answer)
+{
+    int listener;
+    int poll = begin(port, &listener);
+    if (poll < 0)
+        return 1;
     for (;;) {
         struct epoll_event events[EVENTS];
         int count = epoll_wait(poll, events, EVENTS, -1);
         for (int i = 0; i < count; i++) {
-            if (events[i].data.ptr != NULL) {
+            if (events[i].data.ptr != NULL)
                 turn(events[i].data.ptr, answer);
-                continue;
-            }
-            int accepted;
-            while ((accepted = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
-                struct connection *connection = malloc(sizeof *connection);
-                if (connection == NULL) {
-                    close(accepted);
-                    continue;
-                }
-                connection->socket = accepted;
-                connection->filled = 0;
-                setsockopt(accepted, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-                event.data.ptr = connection;
-                epoll_ctl(poll, EPOLL_CTL_ADD, accepted, &event);
-            }
+            else
+                accept_all(poll, listener, EPOLLIN);
         }
     }
+}
+
+/* What the threads share. Whoever has the lock waits for sockets. */
+static struct {
+    pthread_mutex_t lead;
+    int poll, listener;
+    answer_function answer;
+} shared = {.lead = PTHREAD_MUTEX_INITIALIZER};
+
+/* Reads one request and answers it: who waits for an answer has one under way. */
+static void *lead_and_answer(void *unused)
+{
+    (void)unused;
+    char answer[ANSWER_ROOM];
+    for (;;) {
+        struct epoll_event event;
+        struct connection *connection = NULL;
+        ssize_t got = -1;
+        pthread_mutex_lock(&shared.lead);
+        if (epoll_wait(shared.poll, &event, 1, -1) == 1) {
+            connection = event.data.ptr;
+            if (connection == NULL)
+                accept_all(shared.poll, shared.listener, EPOLLIN | EPOLLET);
+            else
+                got = recv(connection->socket, connection->input, INPUT_ROOM, 0);
+        }
+        pthread_mutex_unlock(&shared.lead);
+        if (connection == NULL || (got < 0 && (errno == EAGAIN || errno == EINTR)))
+            continue;
+        char *end = got > 0 ? memmem(connection->input, (size_t)got, "\r\n\r\n", 4) : NULL;
+        if (end == NULL) {
+            close_connection(connection);
+            continue;
+        }
+        size_t length = shared.answer(connection->input, (size_t)(end - connection->input) + 4, answer);
+        /* A client that has gone is found by the read of its end. */
+        write_all(connection->socket, answer, length);
+    }
+    return NULL;
+}
+
+int serve_with_threads(int port, int threads, answer_function answer)
+{
+    shared.poll = begin(port, &shared.listener);
+    if (shared.poll < 0)
+        return 1;
+    shared.answer = answer;
+    for (int i = 1; i < threads; i++) {
+        pthread_t thread;
+        if (pthread_create(&thread, NULL, lead_and_answer, NULL) != 0) {
+            perror("floor: no thread");
+            return 1;
+        }
+    }
+    lead_and_answer(NULL);
+    return 0;
 }

@@ -15,4 +15,8 @@ enum { ANSWER_ROOM = 16 * 1024 };
 /* Serves 127.0.0.1:port until it is killed. Returns only if something failed. */
 int serve(int port, answer_function answer);
 
+/* The same with as many threads, for answers that wait: one thread at a time waits for sockets and reads, and lets the
+   next one do so while it answers. */
+int serve_with_threads(int port, int threads, answer_function answer);
+
 #endif
