@@ -15,7 +15,8 @@ use std::time::{Duration, Instant};
 /// Requests that one connection may have answered in a row while others wait.
 const REQUESTS_IN_A_ROW: usize = 32;
 
-/// A call that takes so long is worth waking a thread, that another one can run beside it.
+/// A call that takes so long is worth waking a thread, that another one can run beside it. With shorter ones, threads would be in
+/// each other's way: what they share costs more than the calls.
 const WORTHY: Duration = Duration::from_micros(50);
 
 /// A connection in the middle of a turn that has to go on in another place.
@@ -209,7 +210,6 @@ impl Pool {
             let abreast = self.abreast.load(Ordering::Relaxed);
             abreast > 1 && self.calling.load(Ordering::Relaxed) + 1 < abreast
         };
-        self.forecast.is_wait()
-            || has_processor() && (workspace.took >= WORTHY || !lock(&self.duty).ready.is_empty())
+        self.forecast.is_wait() || workspace.took >= WORTHY && has_processor()
     }
 }
