@@ -6,6 +6,7 @@ use crate::reactor::lock;
 use crate::succession::Followed;
 use crate::transport::Transport;
 use std::io::{self, IoSlice};
+use std::mem;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -18,7 +19,7 @@ pub(crate) struct Gathering {
 
 #[derive(Debug, Default)]
 struct Gathered {
-    /// its memory stays with the thread
+    /// its memory mostly stays with the thread
     bytes: Vec<u8>,
     /// how many of them the socket has
     sent: usize,
@@ -31,6 +32,9 @@ pub(crate) const MOST: usize = 16 * 1024;
 
 /// More is not held back for other connections: copying it, and coming back to it later, costs more than what is saved.
 pub(crate) const SMALL: usize = 4 * 1024;
+
+/// What was gathered is handed on by a copy up to this, so that its memory stays and what is handed on takes no more than it needs.
+const COPIED: usize = 4 * 1024;
 
 impl Gathering {
     /// Takes a piece of a response, if there is no more than `most` with it, and `watched` says that somebody will send it should
@@ -107,7 +111,13 @@ impl Gathered {
     }
 
     fn take(&mut self) -> Vec<u8> {
-        let rest = self.bytes[self.sent..].to_vec();
+        let rest = match self.sent {
+            // So much is not copied again, and there is likely to be as much the next time.
+            0 if self.bytes.len() > COPIED => {
+                mem::replace(&mut self.bytes, Vec::with_capacity(MOST + SMALL))
+            }
+            sent => self.bytes[sent..].to_vec(),
+        };
         self.clear();
         rest
     }
@@ -171,6 +181,34 @@ impl Burst {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use socket2::{Domain, Socket, Type};
+    use std::io::Read;
+
+    /// A gathering that has this piece, and the peer's end of its connection.
+    fn gathering(piece: &[u8]) -> (Gathering, Socket) {
+        let (ours, theirs) = Socket::pair(Domain::UNIX, Type::STREAM, None).expect("a pair");
+        let gathering = Gathering::default();
+        let framed = Framed { before: b"<", block: &piece, length: piece.len(), after: b">" };
+        assert!(gathering.add(&Arc::new(Transport::Unix(ours)), &framed, MOST, || true));
+        (gathering, theirs)
+    }
+
+    #[test]
+    fn what_was_sent_by_another_thread_is_not_handed_on_again() {
+        for length in [10, COPIED, MOST - 2] {
+            let piece = vec![b'x'; length];
+            let whole = [b"<", &piece[..], b">"].concat();
+            let (kept, _peer) = gathering(&piece);
+            assert_eq!(kept.take(), whole);
+            assert_eq!(kept.take(), b"");
+            let (sent, mut peer) = gathering(&piece);
+            assert!(sent.send());
+            assert_eq!(sent.take(), b"");
+            let mut read = vec![0; whole.len()];
+            peer.read_exact(&mut read).expect("it was sent");
+            assert_eq!(read, whole);
+        }
+    }
 
     fn waits(expected: bool, after: &[u64]) -> Vec<bool> {
         let (mut burst, mut now) = (Burst::default(), Instant::now());
