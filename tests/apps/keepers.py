@@ -28,6 +28,8 @@ class Kept:
     def __init__(self, environ: WSGIEnvironment, start_response: StartResponse, write: Callable[[bytes], object]):
         self.environ = environ
         self.token = environ["HTTP_X_TOKEN"]
+        # Once the connection has its next request, which could be given the same objects.
+        self.is_over = False
         self.uses: dict[str, Callable[[], object]] = {
             "read": environ["wsgi.input"].read,
             "readline": environ["wsgi.input"].readline,
@@ -44,6 +46,7 @@ class Kept:
 
     def use(self, number: int) -> str:
         """Uses everything once; what each does is known, whenever it is."""
+        is_over = self.is_over
         self.environ[f"keeper.{number}"] = number
         assert dict(self.environ)["HTTP_X_TOKEN"] == self.token, "the environ is another request's"
         self.environ.pop(f"keeper.{number}")
@@ -53,6 +56,7 @@ class Kept:
             when = "after"
         else:
             when = "during"
+            assert not is_over, "client_disconnected() came to a request"
         for name, use in self.uses.items():
             try:
                 outcome = use()
@@ -88,6 +92,8 @@ def keep() -> None:
 
 
 started = threading.Lock()
+# The last request of each connection that has kept something; one thread at a time answers a connection's requests.
+latest: dict[str, Kept] = {}
 
 
 def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -100,10 +106,14 @@ def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iter
             body = json.dumps({"faults": faults, **outcomes}).encode()
         start_response("200 OK", [("Content-Length", str(len(body)))])
         return [body]
+    if before := latest.pop(environ["REMOTE_PORT"], None):
+        before.is_over = True
     body = environ["wsgi.input"].read()
     assert body == environ["HTTP_X_TOKEN"].encode(), (body, environ["HTTP_X_TOKEN"])
     write = start_response("200 OK", [("Content-Length", str(len(body)))])
     kept = Kept(environ, start_response, write)
+    if environ["PATH_INFO"] != "/forgotten":
+        latest[environ["REMOTE_PORT"]] = kept
     return WAYS[environ["PATH_INFO"]](kept, body)
 
 
