@@ -258,6 +258,7 @@ impl Pool {
         if duty.leader == me { duty.ready.pop_front() } else { None }
     }
 
+    #[inline(always)]
     fn next(&self, me: usize) -> Duties {
         if self.over.load(Ordering::Acquire) {
             return Duties::End;
@@ -465,13 +466,16 @@ impl Pool {
         self.members[held_up].call.gathering.send();
     }
 
-    /// Sends what those have gathered who gave the lead away before their calls.
-    pub(crate) fn send_of_givers(&self) {
+    /// Sends what those have gathered who gave the lead away before their calls, and says how many they are.
+    pub(crate) fn send_of_givers(&self) -> usize {
+        let mut givers = 0;
         for member in &self.members {
             if member.gave_away.load(Ordering::SeqCst) {
                 member.call.gathering.send();
+                givers += 1;
             }
         }
+        givers
     }
 
     /// Who leads now.
