@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@ enum { INPUT_ROOM = 64 * 1024, BATCH = 32, EVENTS = 256 };
 struct connection {
     int socket;
     size_t filled; /* bytes of an unfinished head at the start of `input` */
+    atomic_int holders; /* the poll, and with threads whoever answers */
     char input[INPUT_ROOM];
 };
 
@@ -27,6 +29,13 @@ static void close_connection(struct connection *connection)
 {
     close(connection->socket);
     free(connection);
+}
+
+/* The last one closes it. */
+static void let_go(struct connection *connection)
+{
+    if (atomic_fetch_sub(&connection->holders, 1) == 1)
+        close_connection(connection);
 }
 
 /* Loopback sockets take these answers whole unless the client stalls; then it has to wait, like everyone. */
@@ -114,6 +123,7 @@ static void accept_all(int poll, int listener, uint32_t events)
         }
         connection->socket = accepted;
         connection->filled = 0;
+        atomic_init(&connection->holders, 1);
         setsockopt(accepted, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
         struct epoll_event event = {.events = events, .data.ptr = connection};
         epoll_ctl(poll, EPOLL_CTL_ADD, accepted, &event);
@@ -157,22 +167,26 @@ static void *lead_and_answer(void *unused)
         pthread_mutex_lock(&shared.lead);
         if (epoll_wait(shared.poll, &event, 1, -1) == 1) {
             connection = event.data.ptr;
-            if (connection == NULL)
+            if (connection == NULL) {
                 accept_all(shared.poll, shared.listener, EPOLLIN | EPOLLET);
-            else
+            } else {
                 got = recv(connection->socket, connection->input, INPUT_ROOM, 0);
+                if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR))
+                    let_go(connection);
+                else if (got > 0)
+                    atomic_fetch_add(&connection->holders, 1);
+            }
         }
         pthread_mutex_unlock(&shared.lead);
-        if (connection == NULL || (got < 0 && (errno == EAGAIN || errno == EINTR)))
+        if (got <= 0)
             continue;
-        char *end = got > 0 ? memmem(connection->input, (size_t)got, "\r\n\r\n", 4) : NULL;
-        if (end == NULL) {
-            close_connection(connection);
-            continue;
+        char *end = memmem(connection->input, (size_t)got, "\r\n\r\n", 4);
+        if (end != NULL) {
+            size_t length = shared.answer(connection->input, (size_t)(end - connection->input) + 4, answer);
+            /* A client that has gone is found by the read of its end. */
+            write_all(connection->socket, answer, length);
         }
-        size_t length = shared.answer(connection->input, (size_t)(end - connection->input) + 4, answer);
-        /* A client that has gone is found by the read of its end. */
-        write_all(connection->socket, answer, length);
+        let_go(connection);
     }
     return NULL;
 }
