@@ -17,7 +17,7 @@ const WENT_THROUGH: u32 = 1;
 const SURE: u32 = 8;
 const MOST: u32 = 16;
 /// While calls are taken to wait, one in so many is tried without.
-const TRIAL: u32 = 32;
+const TRIAL: u32 = 16;
 
 impl Forecast {
     /// Whether the lead should be given away before the next call begins, rather than when the monitor finds out that it waits.
@@ -70,7 +70,7 @@ mod tests {
         forecast.waited();
         assert!(!waits(&forecast));
         forecast.waited();
-        let trials = (0..320).filter(|_| !forecast.is_wait()).count();
+        let trials = (0..160).filter(|_| !forecast.is_wait()).count();
         assert_eq!(trials, 10);
     }
 

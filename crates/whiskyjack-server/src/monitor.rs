@@ -18,10 +18,8 @@ pub(crate) struct Monitor {
 
 /// How often it looks while calls have lately waited inside the application.
 const ALERT: Duration = Duration::from_micros(300);
-/// How often it looks while calls are taken to wait, because few keep the lead then; and how many must be under way for it to be
-/// calm about it, because whoever comes back from one soon takes the lead.
-const STEADY: Duration = Duration::from_millis(1);
-const MANY: usize = 8;
+/// How often it looks while calls are taken to wait: few keep the lead then, and whoever comes back from one takes it.
+const STEADY: Duration = Duration::from_micros(1500);
 /// How often it looks while calls have lately been long.
 const BRISK: Duration = Duration::from_millis(2);
 /// How often it looks otherwise. A tick costs some 3 µs of CPU time, and what it drives out of the leader's caches.
@@ -66,12 +64,10 @@ impl Monitor {
         let (mut waited, mut long): (Option<Instant>, Option<Instant>) = (None, None);
         let mut seen: Option<Seen> = None;
         let mut overdue = Overdue::new(&pool.config);
-        let mut givers = 0;
         while !pool.is_over() {
             let is_recent = |at: Option<Instant>| at.is_some_and(|at| at.elapsed() < ALERT_FOR);
             std::thread::park_timeout(match (is_recent(waited), is_recent(long)) {
-                (true, _) if pool.expects_waits() && givers < MANY => STEADY,
-                (true, _) if pool.expects_waits() => CALM,
+                (true, _) if pool.expects_waits() => STEADY,
                 (true, _) => ALERT,
                 (false, true) => BRISK,
                 (false, false) => CALM,
@@ -79,7 +75,7 @@ impl Monitor {
             overdue.look(pool);
             let leader = pool.leader();
             pool.members[leader].held.send_due(Instant::now());
-            givers = pool.send_of_givers();
+            pool.send_of_givers();
             let inside = pool.members[leader].inside();
             if inside == Inside::Server {
                 seen = None;

@@ -466,16 +466,13 @@ impl Pool {
         self.members[held_up].call.gathering.send();
     }
 
-    /// Sends what those have gathered who gave the lead away before their calls, and says how many they are.
-    pub(crate) fn send_of_givers(&self) -> usize {
-        let mut givers = 0;
+    /// Sends what those have gathered who gave the lead away before their calls.
+    pub(crate) fn send_of_givers(&self) {
         for member in &self.members {
             if member.gave_away.load(Ordering::SeqCst) {
                 member.call.gathering.send();
-                givers += 1;
             }
         }
-        givers
     }
 
     /// Who leads now.
