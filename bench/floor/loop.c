@@ -171,9 +171,11 @@ static void *lead_and_answer(void *unused)
                 accept_all(shared.poll, shared.listener, EPOLLIN | EPOLLET);
             } else {
                 got = recv(connection->socket, connection->input, INPUT_ROOM, 0);
-                if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR))
+                if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR)) {
+                    /* Its end may be told twice, and its memory be gone the second time. */
+                    epoll_ctl(shared.poll, EPOLL_CTL_DEL, connection->socket, NULL);
                     let_go(connection);
-                else if (got > 0)
+                } else if (got > 0)
                     atomic_fetch_add(&connection->holders, 1);
             }
         }
