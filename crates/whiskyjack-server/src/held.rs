@@ -24,9 +24,25 @@ struct Batch {
 /// one by one, that is the shorter; where there is always a queue, fewer wake-ups make it move faster.
 const SHORTEST: Duration = Duration::from_millis(1);
 const LONGEST: Duration = Duration::from_millis(3);
+/// In a long queue the longest is a tenth of what its request has waited, and this.
+const UTMOST: Duration = Duration::from_millis(10);
 
-/// While calls take longer, what a wake-up costs does not matter, and what a client waits does.
-pub(crate) const QUICK: Duration = Duration::from_micros(250);
+/// While calls are as quick as this, to wake each client by itself is a good part of the work.
+const QUICK: Duration = Duration::from_micros(250);
+/// Where they take longer, it matters for clients that wait for many of them, and up to here.
+const BRIEF: Duration = Duration::from_millis(2);
+const MANY: u32 = 16;
+
+/// Whether a response should be held back: where calls take so long, and its request has waited so long for its turn. Otherwise what a
+/// wake-up costs does not matter, and what a client waits does.
+pub(crate) fn is_worth_holding(call: Duration, waited: Duration) -> bool {
+    call < QUICK || call < BRIEF && waited >= call * MANY
+}
+
+/// How long a response may be held back whose request has waited so long for its turn.
+fn longest(waited: Duration) -> Duration {
+    waited.clamp(SHORTEST, LONGEST).max((waited / 10).min(UTMOST))
+}
 
 /// What became of a connection whose response was to wait.
 #[derive(Debug)]
@@ -47,7 +63,7 @@ impl Held {
             return Fate::Refused(taken);
         }
         let waited = now.saturating_duration_since(taken.found);
-        let until = *batch.until.get_or_insert(now + waited.clamp(SHORTEST, LONGEST));
+        let until = *batch.until.get_or_insert(now + longest(waited));
         batch.taken.push(taken);
         match now >= until {
             true => Fate::Due,
@@ -82,5 +98,35 @@ impl Batch {
         for taken in &mut self.taken {
             taken.connection.send_held();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MILLISECOND: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn a_response_is_held_no_longer_than_its_request_has_waited_or_the_shortest() {
+        let mut before = Duration::ZERO;
+        for waited in (0..500).map(|waited| waited * MILLISECOND) {
+            let longest = longest(waited);
+            assert!(
+                longest >= before && longest <= waited.max(SHORTEST),
+                "{waited:?}: {longest:?}"
+            );
+            assert!(longest <= LONGEST || longest <= waited / 10, "{waited:?}: {longest:?}");
+            before = longest;
+        }
+        assert_eq!(before, UTMOST);
+    }
+
+    #[test]
+    fn the_longer_a_call_the_longer_must_a_request_have_waited() {
+        assert!(is_worth_holding(MILLISECOND / 10, Duration::ZERO));
+        assert!(is_worth_holding(MILLISECOND, 64 * MILLISECOND));
+        assert!(!is_worth_holding(MILLISECOND, 4 * MILLISECOND));
+        assert!(!is_worth_holding(5 * MILLISECOND, Duration::from_secs(1)));
     }
 }

@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::exchange::Application;
 use crate::forecast::Forecast;
 use crate::guests::Guests;
-use crate::held::QUICK;
+use crate::held::is_worth_holding;
 use crate::http1::{Common, Stages, Workspace};
 use crate::lost::Losses;
 use crate::member::{Inside, Member};
@@ -180,7 +180,8 @@ impl Pool {
             workspace.is_now &= matches!(duties, Duties::Turn { .. });
             match duties {
                 Duties::Turn { taken, company } => {
-                    workspace.company = company && workspace.took < QUICK;
+                    let waited = workspace.now.saturating_duration_since(taken.found);
+                    workspace.company = company && is_worth_holding(workspace.took, waited);
                     hand = self.turn(me, taken, shared, &mut workspace, Place::Inside);
                 }
                 Duties::Lead => {
