@@ -3,8 +3,8 @@
 //! Who leads changes in three ways, all under one lock:
 //! - a thread that comes back from the application finds the leader inside it, and leads from there on;
 //! - the monitor finds the leader held up inside the application, and promotes a thread that sleeps;
-//! - the standby thread, which never calls the application and leads only when every other thread is inside it,
-//!   hands over as soon as there is a request for a thread that sleeps.
+//! - the standby thread, which never calls the application and leads only when every other thread is inside it, hands over to one
+//!   that sleeps when there is a request for it; and where none ever sleeps, to one that comes back.
 
 mod turn;
 
@@ -72,6 +72,8 @@ struct Duty {
     calls: VecDeque<Taken>,
     /// a connection could go on for ever: the others' turn is to be looked for before it goes on
     look_around: bool,
+    /// requests that others took from the standby since it leads
+    supplied: u32,
 }
 
 /// How far a server's life has come.
@@ -96,6 +98,10 @@ enum Duties {
     Sleep,
     End,
 }
+
+/// So many requests in a row are taken from the standby before whoever takes them would rather lead. To wake it is dear, and most often
+/// it soon finds a thread that sleeps.
+const ENOUGH: u32 = 4;
 
 /// How long calls may take to return whose connections were ended under them.
 const LEAVE: Duration = Duration::from_secs(2);
@@ -126,6 +132,7 @@ impl Pool {
                 ready: VecDeque::new(),
                 calls: VecDeque::new(),
                 look_around: false,
+                supplied: 0,
             }),
             stage: Mutex::new(Stage::Serving),
             stage_changed: Condvar::new(),
@@ -269,9 +276,14 @@ impl Pool {
         if duty.leader != me && calls_application {
             // Whoever comes back from the application while the leader is inside it needs no monitor to
             // see that the leader is held up: under a GIL, only one of the two can be running.
-            if let Inside::Call(_) = self.members[duty.leader].inside() {
+            let stands_in = duty.leader == self.standby() && duty.supplied >= ENOUGH;
+            if stands_in || matches!(self.members[duty.leader].inside(), Inside::Call(_)) {
                 let before = self.replace(&mut duty, me);
                 drop(duty);
+                if stands_in {
+                    // It polls, or is about to, and would keep this thread from it.
+                    self.reactor.wake();
+                }
                 self.let_go(before);
                 duty = lock(&self.duty);
             }
@@ -293,6 +305,7 @@ impl Pool {
             return self.next(me);
         }
         if calls_application && let Some(taken) = duty.calls.pop_front() {
+            duty.supplied += u32::from(duty.leader == self.standby());
             return Duties::Turn { taken, company: false };
         }
         if duty.leader == me {
@@ -358,11 +371,19 @@ impl Pool {
             Stage::Draining(until) => Some(patience_ends.map_or(until, |ends| ends.min(until))),
             _ => patience_ends,
         };
-        if let Err(error) = self.reactor.poll(until, ready) {
+        let leads = || self.leader.load(Ordering::SeqCst) == me;
+        if let Err(error) = self.reactor.poll(until, leads, ready) {
             log::error!("cannot wait for sockets: {error}");
             self.finish(Stage::Cut(self.reactor.open()));
         }
-        lock(&self.duty).ready.extend(ready.drain(..));
+        let mut duty = lock(&self.duty);
+        let is_for_another = duty.leader != me && !ready.is_empty();
+        duty.ready.extend(ready.drain(..));
+        drop(duty);
+        if is_for_another {
+            // Who leads by now may wait already for what will not come again.
+            self.reactor.wake();
+        }
         if self.draining.load(Ordering::Acquire) {
             self.drain_on();
         }
@@ -400,7 +421,12 @@ impl Pool {
         taken.waited = true;
         let mut duty = lock(&self.duty);
         duty.calls.push_back(taken);
-        if let Some(place) = duty.asleep.iter().rposition(|&thread| thread != self.standby()) {
+        if duty.leader != self.standby() {
+            drop(duty);
+            // Who has taken the lead meanwhile may wait for sockets already.
+            self.reactor.wake();
+        } else if let Some(place) = duty.asleep.iter().rposition(|&thread| thread != self.standby())
+        {
             let thread = duty.asleep.remove(place);
             let before = self.replace(&mut duty, thread);
             drop(duty);
@@ -457,6 +483,7 @@ impl Pool {
     /// Has another thread lead. What the one before it holds back is to be let go, which it says.
     fn replace(&self, duty: &mut Duty, thread: usize) -> usize {
         let before = std::mem::replace(&mut duty.leader, thread);
+        duty.supplied = 0;
         self.leader.store(thread, Ordering::SeqCst);
         self.members[before].call.gathering.send();
         before

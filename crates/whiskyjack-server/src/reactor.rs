@@ -123,10 +123,19 @@ impl Reactor {
         self.slots().open
     }
 
-    /// Waits for readiness, deadlines and connections, and hands what can go on to `ready`. The only wait for sockets.
-    pub(crate) fn poll(&self, until: Option<Instant>, ready: &mut Vec<Taken>) -> io::Result<()> {
+    /// Waits for readiness, deadlines and connections, and hands what can go on to `ready`. The only wait for sockets. Whoever does
+    /// not lead any more by the time it is its turn has nothing to wait for; whoever takes the lead later wakes it.
+    pub(crate) fn poll(
+        &self,
+        until: Option<Instant>,
+        leads: impl FnOnce() -> bool,
+        ready: &mut Vec<Taken>,
+    ) -> io::Result<()> {
         let mut polling = lock(&self.poll);
         let polling = &mut *polling;
+        if !leads() {
+            return Ok(());
+        }
         let now = Instant::now();
         let waiting = polling.listeners.iter().any(|listening| listening.waiting);
         // What was left to those who had less to do is ours as soon as we have done what we had: they may have slept since.
@@ -457,7 +466,7 @@ mod tests {
     }
 
     fn look(reactor: &Reactor) {
-        reactor.poll(Some(Instant::now()), &mut Vec::new()).expect("polled");
+        reactor.poll(Some(Instant::now()), || true, &mut Vec::new()).expect("polled");
     }
 
     #[test]

@@ -101,6 +101,8 @@ impl Pool {
                     taken.connection.decline(workspace);
                 }
                 Turn::Call if me == self.standby() => {
+                    // The memory that it lends would stay with who takes the connection over.
+                    taken.connection.settle(workspace);
                     self.hand_over(taken);
                     return None;
                 }
