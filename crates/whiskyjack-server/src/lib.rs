@@ -1,5 +1,6 @@
 //! The machine: sockets, threads and deadlines. The only code that waits; it knows no Python.
 
+mod alarm;
 pub mod call;
 pub mod config;
 mod deadlines;

@@ -21,8 +21,8 @@ pub(crate) struct Member {
     /// whose responses it holds back
     pub(crate) held: Held,
     pub(crate) woken: AtomicBool,
-    /// it gave the lead away before the call that it is inside of
-    pub(crate) gave_away: AtomicBool,
+    /// it is inside of a call of which whole answers are gathered, whether it leads or not
+    pub(crate) apart: AtomicBool,
     /// what it is inside of: see [`Inside`]
     inside: AtomicU64,
 }
@@ -49,7 +49,7 @@ impl Member {
             call: Arc::default(),
             held: Held::default(),
             woken: AtomicBool::new(false),
-            gave_away: AtomicBool::new(false),
+            apart: AtomicBool::new(false),
             inside: AtomicU64::new(0),
         }
     }

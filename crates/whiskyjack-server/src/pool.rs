@@ -116,7 +116,7 @@ impl Pool {
                 .map(|number| Arc::new(Member::new(number as u64, thread_name(number))))
                 .collect(),
             guests: Guests::default(),
-            monitor: Monitor::default(),
+            monitor: Monitor::new(),
             leader: AtomicUsize::new(0),
             witness: Witness::default(),
             losses: Losses::default(),
@@ -159,10 +159,10 @@ impl Pool {
             member.enrol(application.identity());
         }
         // The monitor watches nobody but the leader, and whoever takes its place sees to what it has gathered.
-        // Whoever has given the lead away it watches as well, while it is awake.
+        // Whoever gathers without leading it watches as well, while it is awake.
         let watched = || {
             self.leader.load(Ordering::SeqCst) == me
-                || member.gave_away.load(Ordering::SeqCst) && !self.monitor.is_asleep()
+                || member.apart.load(Ordering::SeqCst) && !self.monitor.is_asleep()
         };
         let mut workspace = Workspace::new(self.common(), &member.call, &watched);
         let mut ready = Vec::new();
@@ -494,10 +494,10 @@ impl Pool {
         self.members[held_up].call.gathering.send();
     }
 
-    /// Sends what those have gathered who gave the lead away before their calls.
-    pub(crate) fn send_of_givers(&self) {
+    /// Sends what those have gathered who do so whether they lead or not.
+    pub(crate) fn send_of_those_apart(&self) {
         for member in &self.members {
-            if member.gave_away.load(Ordering::SeqCst) {
+            if member.apart.load(Ordering::SeqCst) {
                 member.call.gathering.send();
             }
         }

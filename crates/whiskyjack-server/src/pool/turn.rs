@@ -123,10 +123,11 @@ impl Pool {
                     if is_abreast {
                         self.calling.fetch_add(1, Ordering::Relaxed);
                     }
-                    if gave_away {
-                        // Its answer leaves once the thread is out of the others' way.
+                    // Where calls are taken to wait, its answer leaves once the thread is out of the others' way.
+                    let is_apart = gave_away || self.expects_waits();
+                    if is_apart {
                         workspace.company = true;
-                        self.members[me].gave_away.store(true, Ordering::SeqCst);
+                        self.members[me].apart.store(true, Ordering::SeqCst);
                     }
                     self.members[me].enter(true);
                     self.monitor.rouse();
@@ -138,22 +139,26 @@ impl Pool {
                         board.ended(me);
                     }
                     self.members[me].leave();
-                    if !gave_away && self.leader.load(Ordering::Relaxed) == me {
+                    let is_well = !gave_away && self.leader.load(Ordering::Relaxed) == me;
+                    if is_well {
                         self.forecast.went_through();
                     }
                     if is_abreast {
                         self.calling.fetch_sub(1, Ordering::Relaxed);
                     }
-                    if gave_away {
-                        self.members[me].gave_away.store(false, Ordering::SeqCst);
+                    if is_apart {
+                        self.members[me].apart.store(false, Ordering::SeqCst);
                         workspace.company = false;
                     }
                     answered += 1;
                     let now = Instant::now();
+                    if is_well && !is_abreast {
+                        self.monitor.is_well(now);
+                    }
                     workspace.took = now.saturating_duration_since(workspace.now);
                     workspace.now = now;
                     workspace.found = now;
-                    if gave_away {
+                    if is_apart {
                         return Some(Hand { taken, gave_away: None, answered });
                     }
                 }
