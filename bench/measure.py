@@ -157,7 +157,7 @@ class Bench:
 
         ask(self.warm_up)
         _settle(server, scenario, port, length_only=is_floor)
-        seen, spent = _spent(server, lambda: ask(self.seconds))
+        seen, spent = _spent(server, lambda: ask(self.seconds * scenario.times))
         return _result(server, seen, spent, with_latency=scenario.pipelined == 1)
 
     def _mix(self, server: Server, port: int, scenario: Scenario) -> Result:

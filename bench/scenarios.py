@@ -55,6 +55,8 @@ class Scenario:
     threads: int = 0
     # an application of two pieces that waits between them, to see whether the first has left by then: plain:gated
     gated: str = ""
+    # how many times as long as the others it is measured, where so few requests make a round that the last batch of answers shows
+    times: int = 1
     # packages that the application needs
     packages: tuple[str, ...] = ()
 
@@ -107,12 +109,14 @@ SCENARIOS = (
         path="/birds/7",
         answer=b"<h1>Bird 7</h1><p>whiskyjack</p><p>Perisoreus canadensis</p>\n",
         alone=True,
+        times=2,
         packages=("django==5.2.19",),
     ),
     Scenario(
         "sleep", "an application that waits 10 ms, 64 threads", application="plain:sleep", waiting=64, floor_strings=8
     ),
-    Scenario("burn", "an application that needs 1 ms of Python", application="plain:burn"),
+    # 64 answers at once, as bjoern sends them, are 4 % of what others' rounds would count here.
+    Scenario("burn", "an application that needs 1 ms of Python", application="plain:burn", times=6),
     Scenario(
         "mix",
         "95 % fast, 5 % that wait 100 ms, 64 threads",
