@@ -27,10 +27,10 @@ def asked_for_more_than_it_can(server: Server) -> int:
         before = standby_was_woken(server)
         for client in clients:
             client.send(get("/?long" if client is clients[0] else "/"))
-        for round in range(ROUNDS):
+        for turn in range(ROUNDS):
             for client in clients:
                 assert client.read_response().body == b"done"
-                if round < ROUNDS - 1:
+                if turn < ROUNDS - 1:
                     client.send(get())
         return standby_was_woken(server) - before
 
