@@ -55,7 +55,7 @@ class Scenario:
     threads: int = 0
     # an application of two pieces that waits between them, to see whether the first has left by then: plain:gated
     gated: str = ""
-    # how many times as long as the others it is measured, where so few requests make a round that the last batch of answers shows
+    # how many times as long as the others it is measured, where one batch of answers is a part of a round
     times: int = 1
     # packages that the application needs
     packages: tuple[str, ...] = ()
