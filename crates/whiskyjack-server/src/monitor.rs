@@ -26,8 +26,6 @@ const BRISK: Duration = Duration::from_millis(2);
 const CALM: Duration = Duration::from_millis(6);
 /// When it looks again at a call that may hold the leader up.
 const AGAIN: Duration = Duration::from_millis(1);
-/// When it looks at the latest after calls were taken to wait, for those who still gather because of it.
-const APART: Duration = Duration::from_millis(10);
 /// How long it remembers such a call.
 const ALERT_FOR: Duration = Duration::from_secs(1);
 /// Ticks without any call before it sleeps.
@@ -75,17 +73,20 @@ impl Monitor {
         let mut overdue = Overdue::new(&pool.config);
         while !pool.is_over() {
             let is_recent = |at: Option<Instant>| at.is_some_and(|at| at.elapsed() < ALERT_FOR);
-            let (pause, most) = match (is_recent(waited), is_recent(long)) {
-                (true, _) => (ALERT, APART),
-                (false, true) => (BRISK, overdue.every()),
-                (false, false) => (CALM, overdue.every()),
+            let pause = match (is_recent(waited), is_recent(long)) {
+                (true, _) => ALERT,
+                (false, true) => BRISK,
+                (false, false) => CALM,
             };
             if pool.expects_waits() {
                 self.alarm.sleep(Some(STEADY));
             } else if is_suspect {
                 self.alarm.sleep(Some(pause.min(AGAIN)));
+            } else if pool.is_anybody_apart() {
+                // Begun while calls were taken to wait: what is gathered there waits for the look, however well the leader is.
+                self.alarm.sleep(Some(pause));
             } else {
-                self.alarm.sleep_on(pause, most);
+                self.alarm.sleep_on(pause, overdue.every());
             }
             overdue.look(pool);
             let leader = pool.leader();

@@ -503,6 +503,11 @@ impl Pool {
         }
     }
 
+    /// Whether anybody may gather without leading.
+    pub(crate) fn is_anybody_apart(&self) -> bool {
+        self.members.iter().any(|member| member.apart.load(Ordering::SeqCst))
+    }
+
     /// Who leads now.
     pub(crate) fn leader(&self) -> usize {
         lock(&self.duty).leader
