@@ -35,20 +35,33 @@ impl Kit {
             own: [None; OBJECTS],
         };
         kit.own = kit.references(py);
+        kit.untrack(py);
         Ok(kit)
+    }
+
+    /// Where an application's cycles keep its environs the collector would look at all of these, for each request that it has not freed yet. They
+    /// lead nowhere: the methods and the input to the request, and that to no object but, during its call, to one of the methods.
+    fn untrack(&self, py: Python<'_>) {
+        raw::untrack(self.request.bind(py));
+        raw::untrack(self.input.bind(py));
+        for method in self.methods() {
+            raw::untrack(method.bind(py));
+        }
+    }
+
+    fn methods(&self) -> [&Py<PyAny>; 4] {
+        [&self.start_response, &self.write, &self.early_hints, &self.client_disconnected]
     }
 
     /// Whether another request can have it: nobody can tell then that one had it before. `templates` of ours refer to what an environ
     /// shows, and nobody else may.
     pub(crate) fn is_unused(&self, py: Python<'_>, templates: isize) -> bool {
-        let methods =
-            [&self.start_response, &self.write, &self.early_hints, &self.client_disconnected];
         let is_ours = |((now, own), is_shown): ((Option<isize>, Option<isize>), bool)| {
             let shown = if is_shown { templates } else { 0 };
             now.is_some() && now == own.map(|own| own + shown)
         };
         self.references(py).into_iter().zip(self.own).zip(SHOWN).all(is_ours)
-            && !methods.into_iter().any(|method| raw::is_weakly_known(py, method))
+            && !self.methods().into_iter().any(|method| raw::is_weakly_known(py, method))
     }
 
     fn references(&self, py: Python<'_>) -> [Option<isize>; OBJECTS] {

@@ -101,6 +101,17 @@ fn owner(object: &Bound<'_, PyAny>) -> usize {
     unsafe { AtomicUsize::from_ptr(&raw mut (*object.as_ptr()).ob_tid).load(Ordering::Acquire) }
 }
 
+/// Has the garbage collector pass over an object that can be no part of a cycle: what it refers to, if anything, leads to no other object.
+pub(crate) fn untrack(object: &Bound<'_, PyAny>) {
+    // SAFETY: the object is alive, and of a type that the collector knows or not: the call is for either kind, tracked or not. What deals
+    // with its end asks whether it is tracked.
+    unsafe {
+        if ffi::PyObject_IS_GC(object.as_ptr()) != 0 {
+            ffi::PyObject_GC_UnTrack(object.as_ptr().cast());
+        }
+    }
+}
+
 /// Whether somebody could still find a method of one of our objects by a weak reference. `method` must be what `getattr` makes of a method that
 /// is written in Rust.
 pub(crate) fn is_weakly_known(py: Python<'_>, method: &Py<PyAny>) -> bool {
