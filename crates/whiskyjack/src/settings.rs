@@ -201,6 +201,10 @@ settings! {
     /// Hold the application to PEP 3333: a rule that it breaks is an error that says which one, how, and by which code.
     validate: bool = "false", "validate", "BOOL", Application;
 
+    /// Once the application is loaded, collect its garbage and have the collector look no more at what is left (`gc.freeze()`): a full collection
+    /// is short then, and writes to no memory that `preload` shares.
+    gc_freeze: bool = "true", "gc-freeze", "BOOL", Application;
+
     /// Where to listen: `host:port`, `[::1]:port`, `:port` (all IPv4 addresses), `port` (127.0.0.1), `unix:/path`,
     /// `fd://N`, or `systemd[:NAME]` (the sockets of a socket unit; the default where there are some). Port 0 takes a free one and prints it. Where the variable PORT is set, the default is 0.0.0.0:$PORT.
     bind: Vec<Bind> = "127.0.0.1:8000", "bind" / 'b', "ADDRESS", Addresses;

@@ -110,8 +110,26 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// Imports the application from the current directory.
+/// Imports the application from the current directory, to serve it.
 pub fn load(py: Python<'_>, settings: &Settings) -> Result<Loaded, Error> {
+    let loaded = import(py, settings)?;
+    if settings.gc_freeze {
+        freeze(py).map_err(|error| Error::python(py, &error))?;
+    }
+    Ok(loaded)
+}
+
+/// Has the collector look no more at what the application begins with: each full collection would go through all of it, with every other thread
+/// waiting. In a forked process it would write to each object as well, and so copy the page that it stands in.
+fn freeze(py: Python<'_>) -> PyResult<()> {
+    let gc = py.import("gc")?;
+    // What is garbage by now would never be freed.
+    gc.call_method0("collect")?;
+    gc.call_method0("freeze")?;
+    Ok(())
+}
+
+fn import(py: Python<'_>, settings: &Settings) -> Result<Loaded, Error> {
     let directory = env::current_dir();
     let directory = directory.map_err(|error| Error::System("no current directory", error))?;
     let variables = environment::apply(py, &settings.env_file, &settings.env);
@@ -125,7 +143,7 @@ pub fn load(py: Python<'_>, settings: &Settings) -> Result<Loaded, Error> {
 /// All that can go wrong with the settings before anything is bound.
 pub fn rehearse(py: Python<'_>, settings: &Settings) -> Result<Loaded, Error> {
     credentials::read(settings).map_err(Error::Credentials)?;
-    load(py, settings)
+    import(py, settings)
 }
 
 /// Serves until a signal ends it, on the calling thread, which must be Python's main one.

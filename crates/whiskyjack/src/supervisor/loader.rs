@@ -102,17 +102,8 @@ fn load(py: Python<'_>, settings: &Settings) -> Result<(Loaded, Wakeup), Error> 
     let loaded = worker::load(py, settings)?;
     let python = |error| Error::python(py, &error);
     let wakeup = Wakeup::take_over_children(py).map_err(python)?;
-    freeze(py).map_err(python)?;
     warn_of_threads(py).map_err(python)?;
     Ok((loaded, wakeup))
-}
-
-/// Leaves as few objects as there can be, and none for a collection to look at: it would write to each, and so copy its page into the process that collects.
-fn freeze(py: Python<'_>) -> PyResult<()> {
-    let gc = py.import("gc")?;
-    gc.call_method0("collect")?;
-    gc.call_method0("freeze")?;
-    Ok(())
 }
 
 /// A fork copies one thread. What the others held stays held, and what they did is done no more.
