@@ -15,6 +15,8 @@ pub(crate) struct Alarm {
     until: AtomicU64,
     /// how long it is put off for
     pause: AtomicU64,
+    /// somebody would have put it off once more, had it not been that it must go off in time
+    is_well: AtomicBool,
     rung: AtomicBool,
     bell: bell::Bell,
 }
@@ -28,6 +30,7 @@ impl Alarm {
             from: AtomicU64::new(NEVER),
             until: AtomicU64::new(0),
             pause: AtomicU64::new(0),
+            is_well: AtomicBool::new(false),
             rung: AtomicBool::new(false),
             bell: bell::Bell::default(),
         }
@@ -43,27 +46,35 @@ impl Alarm {
         }
     }
 
-    /// Sleeps until nobody has put it off for as long as `pause`, or it is rung; at the longest `most` and another pause.
-    pub(crate) fn sleep_on(&self, pause: Duration, most: Duration) {
+    /// Sleeps until nobody has put it off for as long as `pause`, or it is rung; at the longest `most` and another pause. Says whether it
+    /// is by `most` alone that it does not sleep on: all was well to the last.
+    pub(crate) fn sleep_on(&self, pause: Duration, most: Duration) -> bool {
         let now = Instant::now();
+        self.is_well.store(false, Ordering::Relaxed);
         self.pause.store(nanoseconds(pause), Ordering::Relaxed);
         self.until.store(self.at(now + most), Ordering::Relaxed);
         self.from.store(self.at(now + pause / 2), Ordering::Release);
         self.sleep(Some(pause));
         self.from.store(NEVER, Ordering::SeqCst);
+        self.is_well.load(Ordering::Relaxed)
     }
 
     /// All is well at `now`. Costs a load, and a system call once in half a pause.
     #[inline]
     pub(crate) fn put_off(&self, now: Instant) {
         let (now, from) = (self.at(now), self.from.load(Ordering::Acquire));
-        if now >= from && now < self.until.load(Ordering::Relaxed) {
+        if now < from {
+            return;
+        }
+        if now < self.until.load(Ordering::Relaxed) {
             let pause = self.pause.load(Ordering::Relaxed);
             let next = now + pause / 2;
             // Whoever has woken since, or was faster, has changed it.
             if self.from.compare_exchange(from, next, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
                 self.bell.put_off(Duration::from_nanos(pause));
             }
+        } else {
+            self.is_well.store(true, Ordering::Relaxed);
         }
     }
 
@@ -226,6 +237,7 @@ mod tests {
             alarm.sleep(Some(pause));
         }
         alarm.sleep(Some(Duration::ZERO));
+        assert!(!alarm.sleep_on(pause, Duration::ZERO), "nobody has said that all is well");
     }
 
     #[test]
@@ -253,14 +265,14 @@ mod tests {
             let began = Instant::now();
             thread::scope(|scope| {
                 let sleeper = scope.spawn(|| {
-                    alarm.sleep_on(pause, most);
-                    began.elapsed()
+                    let is_well = alarm.sleep_on(pause, most);
+                    is_well && began.elapsed() >= most
                 });
                 while !sleeper.is_finished() {
                     alarm.put_off(Instant::now());
                     thread::yield_now();
                 }
-                sleeper.join().expect("no panic") >= most
+                sleeper.join().expect("no panic")
             })
         };
         assert!((0..100).any(|_| is_put_off()), "never put off");

@@ -78,6 +78,7 @@ impl Monitor {
                 (false, true) => BRISK,
                 (false, false) => CALM,
             };
+            let mut is_well = false;
             if pool.expects_waits() {
                 self.alarm.sleep(Some(STEADY));
             } else if is_suspect {
@@ -86,12 +87,17 @@ impl Monitor {
                 // Begun while calls were taken to wait: what is gathered there waits for the look, however well the leader is.
                 self.alarm.sleep(Some(pause));
             } else {
-                self.alarm.sleep_on(pause, overdue.every());
+                is_well = self.alarm.sleep_on(pause, overdue.every());
             }
             overdue.look(pool);
             let leader = pool.leader();
             pool.members[leader].held.send_due(Instant::now());
             pool.send_of_those_apart();
+            if is_well {
+                // It was for the others alone that it woke.
+                (seen, is_suspect, idle_ticks) = (None, false, 0);
+                continue;
+            }
             let inside = pool.members[leader].inside();
             if inside == Inside::Server {
                 (seen, is_suspect) = (None, false);
