@@ -64,7 +64,9 @@ pub fn is_token_byte(byte: u8) -> bool {
 
 /// Whether the bytes are a token: of at least one byte, all of its class.
 pub fn is_token(bytes: &[u8]) -> bool {
-    !bytes.is_empty() && token_length(bytes) == bytes.len()
+    // No early return: what is asked here is nearly always a token, and the loop is half as long without.
+    !bytes.is_empty()
+        && bytes.iter().fold(TOKEN, |class, &byte| class & CLASSES[byte as usize]) == TOKEN
 }
 
 /// How many bytes at the start are of a token's class.
@@ -95,10 +97,22 @@ pub fn is_value_byte(byte: u8) -> bool {
 
 /// Whether the bytes may all stand in a field value. Empty is fine.
 pub fn is_value(bytes: &[u8]) -> bool {
-    // No early return: this way the compiler makes wide instructions of it.
-    bytes
-        .iter()
-        .fold(true, |clean, &byte| clean & ((byte >= b' ') | (byte == b'\t')) & (byte != 0x7f))
+    match bytes.len() {
+        16.. => are_values::<16>(bytes),
+        8.. => are_values::<8>(bytes),
+        _ => bytes.iter().fold(VALUE, |class, &byte| class & CLASSES[byte as usize]) == VALUE,
+    }
+}
+
+/// [`is_value`] of at least `N` bytes, `N` at a time; the last `N` may overlap those before them, so that nothing is left over.
+fn are_values<const N: usize>(bytes: &[u8]) -> bool {
+    // No early return among the `N`: this way the compiler makes one wide instruction of each comparison.
+    let is_clean = |chunk: &[u8; N]| {
+        chunk
+            .iter()
+            .fold(true, |clean, &byte| clean & ((byte >= b' ') | (byte == b'\t')) & (byte != 0x7f))
+    };
+    bytes.as_chunks().0.iter().all(is_clean) && bytes.last_chunk().is_none_or(is_clean)
 }
 
 /// Whether the byte may stand unescaped in a quoted string.
@@ -202,9 +216,19 @@ mod tests {
     }
 
     #[test]
-    fn every_value_byte_agrees_with_the_table() {
-        for byte in 0..=255 {
-            assert_eq!(is_value(&[byte]), is_value_byte(byte), "{byte:#x}");
+    fn every_value_byte_agrees_with_the_table_wherever_it_stands() {
+        for length in 1..=40 {
+            for at in 0..length {
+                for byte in 0..=255 {
+                    let mut value = vec![b'a'; length];
+                    value[at] = byte;
+                    assert_eq!(
+                        is_value(&value),
+                        is_value_byte(byte),
+                        "{byte:#x} at {at} of {length}"
+                    );
+                }
+            }
         }
     }
 

@@ -45,6 +45,20 @@ pub(crate) struct FieldSpan {
     pub(crate) value: Span,
 }
 
+impl FieldSpan {
+    /// Where the whole line of a response's field stands.
+    pub(crate) fn line(self) -> Range<usize> {
+        self.name.start as usize..self.value.end as usize + LINE_END.len()
+    }
+}
+
+/// What every line of a head ends with.
+const LINE_END: &[u8] = b"\r\n";
+/// What a response's status line begins with. RFC 9110 2.5: the version is the highest that this server speaks, not the request's.
+const PROTOCOL: &[u8] = b"HTTP/1.1 ";
+/// What stands between the name and the value of a response's field.
+const COLON: &[u8] = b": ";
+
 /// A request's head. It owns its bytes, so that the read buffer is free for what follows, and keeps
 /// its allocations when it is cleared for the next request.
 #[derive(Clone, Debug)]
@@ -195,8 +209,10 @@ fn append(bytes: &mut Vec<u8>, piece: &[u8]) -> Option<Span> {
 /// the setters refuse what would.
 #[derive(Clone, Debug, Default)]
 pub struct ResponseHead {
+    /// the lines as they go on the wire, so that most of a head is copied there in one piece
     pub(crate) bytes: Vec<u8>,
     pub(crate) status: u16,
+    /// the whole line
     pub(crate) status_line: Span,
     pub(crate) fields: Vec<FieldSpan>,
     pub(crate) content_length: Option<u64>,
@@ -208,7 +224,9 @@ impl ResponseHead {
     pub fn set_status(&mut self, line: &[u8]) -> Result<(), ResponseError> {
         let status =
             status_of(line).ok_or_else(|| ResponseError::Status(ResponseError::shown(line)))?;
-        self.status_line = append(&mut self.bytes, line).ok_or(ResponseError::TooLarge)?;
+        let start = self.bytes.len();
+        let end = self.line_of([PROTOCOL, line])?;
+        self.status_line = Span::new(start, end + LINE_END.len());
         self.status = status;
         Ok(())
     }
@@ -236,11 +254,27 @@ impl ResponseHead {
                 None => length = Some(second),
             }
         }
-        let name = append(&mut self.bytes, name).ok_or(ResponseError::TooLarge)?;
-        let value = append(&mut self.bytes, value).ok_or(ResponseError::TooLarge)?;
+        let end = self.line_of([name, COLON, value])?;
+        let value = Span::new(end - value.len(), end);
+        let start = value.start as usize - COLON.len() - name.len();
         self.content_length = length;
-        self.fields.push(FieldSpan { name, value });
+        self.fields.push(FieldSpan { name: Span::new(start, start + name.len()), value });
         Ok(())
+    }
+
+    /// Appends a line of these pieces, and says where it ends but for what ends it.
+    fn line_of<const N: usize>(&mut self, pieces: [&[u8]; N]) -> Result<usize, ResponseError> {
+        let length = pieces.iter().map(|piece| piece.len()).sum::<usize>() + LINE_END.len();
+        if length > LARGEST - self.bytes.len() {
+            return Err(ResponseError::TooLarge);
+        }
+        self.bytes.reserve(length);
+        for piece in pieces {
+            self.bytes.extend_from_slice(piece);
+        }
+        let end = self.bytes.len();
+        self.bytes.extend_from_slice(LINE_END);
+        Ok(end)
     }
 
     /// The status code; 0 while none is set.
@@ -250,7 +284,8 @@ impl ResponseHead {
 
     /// Code and reason as they go on the wire, for example `200 OK`.
     pub fn status_line(&self) -> &[u8] {
-        &self.bytes[self.status_line.range()]
+        let line = &self.bytes[self.status_line.range()];
+        line.get(PROTOCOL.len()..line.len().saturating_sub(LINE_END.len())).unwrap_or_default()
     }
 
     /// The fields in order.

@@ -3,7 +3,9 @@
 
 use crate::framing::{self, ResponseFraming};
 use crate::grammar;
-use crate::head::{RequestHead, ResponseHead, Version};
+use crate::head::{FieldSpan, RequestHead, ResponseHead, Version};
+use std::mem;
+use std::ops::Range;
 
 /// What of a request decides how its response is framed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,24 +93,32 @@ pub fn response_head(
     length: Option<u64>,
     defaults: Defaults<'_>,
 ) -> Plan {
-    out.reserve(response.bytes.len() + 4 * response.fields.len() + 160);
-    status_line(out, response);
+    out.reserve(response.bytes.len() + 160);
+    let mut lines = Lines(response.status_line.range());
+    let is_bodiless = matches!(response.status(), 100..200 | 204 | 205);
     let mut dropped = false;
     let mut closes = false;
     let mut has_date = false;
     let mut has_server = false;
-    for (name, value) in response.fields() {
-        match Kind::of(name) {
-            Kind::EndToEnd => field(out, name, value),
+    let mut has_length = false;
+    for span in &response.fields {
+        let value = &response.bytes[span.value.range()];
+        match Kind::of(&response.bytes[span.name.range()]) {
+            Kind::EndToEnd => lines.keep(out, response, *span),
             Kind::Date => {
                 has_date = true;
-                field(out, name, value);
+                lines.keep(out, response, *span);
             }
             Kind::Server => {
                 has_server = true;
-                field(out, name, value);
+                lines.keep(out, response, *span);
             }
-            Kind::Length => {}
+            // One with a zero in front (RFC 9110 8.6 lets it) is written anew.
+            Kind::Length if is_bodiless || (value.len() > 1 && value[0] == b'0') => {}
+            Kind::Length => {
+                has_length = true;
+                lines.keep(out, response, *span);
+            }
             Kind::Connection => {
                 for option in grammar::list(value) {
                     if option.eq_ignore_ascii_case(b"close") {
@@ -121,6 +131,7 @@ pub fn response_head(
             Kind::HopByHop => dropped = true,
         }
     }
+    lines.write(out, response);
     if !has_date {
         out.extend_from_slice(b"Date: ");
         out.extend_from_slice(defaults.date);
@@ -146,7 +157,7 @@ pub fn response_head(
             (None, Version::Http10) => (ResponseFraming::Close, None),
         },
     };
-    if let Some(length) = announced {
+    if let Some(length) = announced.filter(|_| !has_length) {
         content_length(out, length);
     }
     if framing == ResponseFraming::Chunked {
@@ -173,13 +184,14 @@ pub fn is_left_out(name: &[u8], value: &[u8]) -> bool {
 /// Appends an interim response (RFC 9110 15.2), for example 100 or 103, with its fields. What frames a message or belongs to the
 /// connection is left out.
 pub fn interim_head(out: &mut Vec<u8>, response: &ResponseHead) {
-    status_line(out, response);
-    for (name, value) in response.fields() {
-        match Kind::of(name) {
-            Kind::EndToEnd | Kind::Date | Kind::Server => field(out, name, value),
+    let mut lines = Lines(response.status_line.range());
+    for span in &response.fields {
+        match Kind::of(&response.bytes[span.name.range()]) {
+            Kind::EndToEnd | Kind::Date | Kind::Server => lines.keep(out, response, *span),
             Kind::Length | Kind::Connection | Kind::HopByHop => {}
         }
     }
+    lines.write(out, response);
     out.extend_from_slice(b"\r\n");
 }
 
@@ -241,11 +253,24 @@ fn whole(
     length
 }
 
-/// RFC 9110 2.5: the version is the highest that this server speaks, not the request's.
-fn status_line(out: &mut Vec<u8>, response: &ResponseHead) {
-    out.extend_from_slice(b"HTTP/1.1 ");
-    out.extend_from_slice(response.status_line());
-    out.extend_from_slice(b"\r\n");
+/// Lines of a response that stand one behind the other, the status line first, and go out as they are, in one piece.
+struct Lines(Range<usize>);
+
+impl Lines {
+    /// Adds the line of this field; if it does not follow the ones before it, those go out first.
+    fn keep(&mut self, out: &mut Vec<u8>, response: &ResponseHead, field: FieldSpan) {
+        let line = field.line();
+        if line.start == self.0.end {
+            self.0.end = line.end;
+        } else {
+            self.write(out, response);
+            self.0 = line;
+        }
+    }
+
+    fn write(&mut self, out: &mut Vec<u8>, response: &ResponseHead) {
+        out.extend_from_slice(&response.bytes[mem::take(&mut self.0)]);
+    }
 }
 
 fn field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
@@ -380,6 +405,30 @@ mod tests {
         let (text, plan) = written(GET, "200 OK", &[("content-length", "05")], Some(7));
         assert_eq!(text, "Content-Length: 5\r\n\r\n");
         assert_eq!(plan.framing, ResponseFraming::Length(5));
+    }
+
+    #[test]
+    fn the_applications_length_is_written_as_a_plain_number() {
+        let fields = [("content-length", "005"), ("X-A", "1")];
+        assert_eq!(written(GET, "200 OK", &fields, None).0, "X-A: 1\r\nContent-Length: 5\r\n\r\n");
+        let fields = [("content-length", "0"), ("X-A", "1")];
+        assert_eq!(written(GET, "200 OK", &fields, None).0, "content-length: 0\r\nX-A: 1\r\n\r\n");
+    }
+
+    #[test]
+    fn the_fields_between_those_left_out_keep_their_order() {
+        let fields = [
+            ("X-A", "1"),
+            ("Keep-Alive", "timeout=5"),
+            ("X-B", "2"),
+            ("X-C", "3"),
+            ("Connection", "close"),
+            ("X-D", "4"),
+            ("TE", "trailers"),
+        ];
+        let (text, plan) = written(GET, "204 No Content", &fields, None);
+        assert_eq!(text, "X-A: 1\r\nX-B: 2\r\nX-C: 3\r\nX-D: 4\r\nConnection: close\r\n\r\n");
+        assert!(plan.dropped);
     }
 
     #[test]
