@@ -8,6 +8,10 @@ pub(crate) struct Forecast {
     /// how surely calls wait
     score: AtomicU32,
     calls: AtomicU32,
+    /// for so many calls more it is worth asking whether they wait
+    curious: AtomicU32,
+    /// calls that could have been asked
+    askable: AtomicU32,
 }
 
 /// What a call that was found waiting adds, and one that never gave the lead away takes: one in five makes the score grow.
@@ -18,6 +22,10 @@ const SURE: u32 = 8;
 const MOST: u32 = 16;
 /// While calls are taken to wait, one in so many is tried without.
 const TRIAL: u32 = 16;
+/// For so many calls after a long one it is worth asking.
+const CURIOUS: u32 = 64;
+/// While none has been found waiting, one in so many is asked: that takes two system calls.
+const SAMPLE: u32 = 16;
 
 impl Forecast {
     /// Whether the lead should be given away before the next call begins, rather than when the monitor finds out that it waits.
@@ -28,6 +36,25 @@ impl Forecast {
     /// Whether calls are taken to wait, those that are tried without among them.
     pub(crate) fn is_sure(&self) -> bool {
         self.score.load(Ordering::Relaxed) >= SURE
+    }
+
+    /// A call took long enough for it to matter whether it waited.
+    pub(crate) fn was_long(&self) {
+        self.curious.store(CURIOUS, Ordering::Relaxed);
+    }
+
+    /// Whether the next call, if it keeps the lead, should be asked whether it waits. The monitor finds only those that wait for longer
+    /// than it lets the leader stay away.
+    #[inline]
+    pub(crate) fn asks(&self) -> bool {
+        let left = self.curious.load(Ordering::Relaxed);
+        if left == 0 {
+            return false;
+        }
+        self.curious.store(left - 1, Ordering::Relaxed);
+        let number = self.askable.load(Ordering::Relaxed);
+        self.askable.store(number.wrapping_add(1), Ordering::Relaxed);
+        number.is_multiple_of(SAMPLE) || self.score.load(Ordering::Relaxed) > 0
     }
 
     /// A call that had kept the lead was found waiting.
@@ -72,6 +99,25 @@ mod tests {
         forecast.waited();
         let trials = (0..160).filter(|_| !forecast.is_wait()).count();
         assert_eq!(trials, 10);
+    }
+
+    #[test]
+    fn short_calls_are_not_asked_long_ones_now_and_then_and_all_once_one_has_waited() {
+        let asked = |forecast: &Forecast| {
+            let ask = |_: &u32| {
+                forecast.was_long();
+                forecast.asks()
+            };
+            (0..160).filter(ask).count()
+        };
+        let forecast = Forecast::default();
+        assert!(!(0..160).any(|_| forecast.asks()));
+        assert_eq!(asked(&forecast), 10);
+        forecast.waited();
+        assert_eq!(asked(&forecast), 160);
+        forecast.was_long();
+        assert!((0..CURIOUS).all(|_| forecast.asks()));
+        assert!(!forecast.asks());
     }
 
     #[test]

@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 pub(crate) struct Monitor {
     alarm: Alarm,
     asleep: AtomicBool,
+    /// a call was found to have waited, once it was over
+    is_alert: AtomicBool,
 }
 
 /// How often it looks while calls are taken to wait: few keep the lead then, and whoever comes back from one takes it.
@@ -37,7 +39,11 @@ const LONG_ENTRY: Duration = Duration::from_millis(20);
 
 impl Monitor {
     pub(crate) fn new() -> Monitor {
-        Monitor { alarm: Alarm::new(), asleep: AtomicBool::new(false) }
+        Monitor {
+            alarm: Alarm::new(),
+            asleep: AtomicBool::new(false),
+            is_alert: AtomicBool::new(false),
+        }
     }
 
     /// Tells it that a call begins. Costs a load unless it sleeps.
@@ -52,6 +58,11 @@ impl Monitor {
     #[inline]
     pub(crate) fn is_well(&self, now: Instant) {
         self.alarm.put_off(now);
+    }
+
+    /// Tells it that the leader has come back from a call in which it waited: such as it should be looked after soon.
+    pub(crate) fn be_alert(&self) {
+        self.is_alert.store(true, Ordering::Relaxed);
     }
 
     /// Whether it watches nobody now.
@@ -72,6 +83,9 @@ impl Monitor {
         let mut is_suspect = false;
         let mut overdue = Overdue::new(&pool.config);
         while !pool.is_over() {
+            if self.is_alert.swap(false, Ordering::Relaxed) {
+                waited = Some(Instant::now());
+            }
             let is_recent = |at: Option<Instant>| at.is_some_and(|at| at.elapsed() < ALERT_FOR);
             let pause = match (is_recent(waited), is_recent(long)) {
                 (true, _) => ALERT,

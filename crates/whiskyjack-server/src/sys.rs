@@ -1,6 +1,8 @@
 //! System calls that no library of ours wraps: what a thread is doing, seen from another. One of the rooms where `unsafe` may stand.
 
 use std::time::Duration;
+#[cfg(target_os = "linux")]
+use std::time::Instant;
 
 /// A thread that others may look at.
 #[derive(Clone, Copy, Debug)]
@@ -83,6 +85,65 @@ impl Watched {
     }
 }
 
+/// How the calling thread has spent its time up to a moment.
+#[cfg(target_os = "linux")]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Spent {
+    at: Instant,
+    cpu: Duration,
+    /// how often it has gone to sleep
+    sleeps: i64,
+}
+
+#[cfg(target_os = "linux")]
+impl Spent {
+    /// Costs a system call.
+    pub(crate) fn by_now() -> Option<Spent> {
+        let at = Instant::now();
+        let mut usage = std::mem::MaybeUninit::<libc::rusage>::uninit();
+        // SAFETY: `usage` is a valid place to write to.
+        let failed = unsafe { libc::getrusage(libc::RUSAGE_THREAD, usage.as_mut_ptr()) };
+        if failed != 0 {
+            return None;
+        }
+        // SAFETY: the call has not failed, and then it has filled all of it.
+        let usage = unsafe { usage.assume_init() };
+        let time = |time: libc::timeval| {
+            Duration::from_secs(time.tv_sec.unsigned_abs())
+                + Duration::from_micros(time.tv_usec.unsigned_abs())
+        };
+        let cpu = time(usage.ru_utime) + time(usage.ru_stime);
+        Some(Spent { at, cpu, sleeps: usage.ru_nvcsw })
+    }
+
+    /// How long it has slept since then. A thread that others kept from its processor has not.
+    pub(crate) fn slept(self) -> Duration {
+        match Spent::by_now() {
+            Some(now) if now.sleeps > self.sleeps => {
+                let used = now.cpu.saturating_sub(self.cpu);
+                now.at.saturating_duration_since(self.at).saturating_sub(used)
+            }
+            _ => Duration::ZERO,
+        }
+    }
+}
+
+/// Elsewhere a thread can't tell.
+#[cfg(not(target_os = "linux"))]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Spent;
+
+#[cfg(not(target_os = "linux"))]
+impl Spent {
+    pub(crate) fn by_now() -> Option<Spent> {
+        None
+    }
+
+    pub(crate) fn slept(self) -> Duration {
+        Duration::ZERO
+    }
+}
+
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
@@ -92,6 +153,28 @@ mod tests {
         let me = Watched::this_thread();
         assert!(me.is_runnable());
         assert!(me.cpu_time() > Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn a_thread_knows_how_long_it_has_slept_and_that_work_is_no_sleep() {
+        const NAP: Duration = Duration::from_millis(5);
+        let before = Spent::by_now().expect("the kernel tells");
+        std::thread::park_timeout(NAP);
+        while before.at.elapsed() < NAP {
+            std::thread::park_timeout(NAP);
+        }
+        let slept = before.slept();
+        assert!(slept > NAP / 2 && slept <= before.at.elapsed(), "{slept:?}");
+        let mut rounds = 0_u64;
+        let is_work_alone = |_| {
+            let before = Spent::by_now().expect("the kernel tells");
+            while before.at.elapsed() < NAP / 5 {
+                rounds = std::hint::black_box(rounds + 1);
+            }
+            before.slept() == Duration::ZERO
+        };
+        // A page that has to be fetched is a sleep as well.
+        assert!((0..100).any(is_work_alone));
     }
 
     #[test]

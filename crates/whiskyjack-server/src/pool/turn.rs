@@ -7,6 +7,7 @@ use crate::held::Fate;
 use crate::http1::{Turn, Workspace};
 use crate::reactor::lock;
 use crate::slots::Taken;
+use crate::sys::Spent;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -18,6 +19,9 @@ const REQUESTS_IN_A_ROW: usize = 32;
 /// A call that takes so long is worth waking a thread, that another one can run beside it. With shorter ones, threads would be in
 /// each other's way: what they share costs more than the calls.
 const WORTHY: Duration = Duration::from_micros(50);
+
+/// A call that takes so long may have waited for something, and so long is worth having another thread lead meanwhile.
+const LONG: Duration = Duration::from_micros(100);
 
 /// A connection in the middle of a turn that has to go on in another place.
 #[derive(Debug)]
@@ -129,6 +133,8 @@ impl Pool {
                         workspace.company = true;
                         self.members[me].apart.store(true, Ordering::SeqCst);
                     }
+                    let spent =
+                        if gave_away || !self.forecast.asks() { None } else { Spent::by_now() };
                     self.members[me].enter(true);
                     self.monitor.rouse();
                     if let Some(board) = &self.config.board {
@@ -141,7 +147,7 @@ impl Pool {
                     self.members[me].leave();
                     let is_well = !gave_away && self.leader.load(Ordering::Relaxed) == me;
                     if is_well {
-                        self.forecast.went_through();
+                        self.judge(spent, workspace);
                     }
                     if is_abreast {
                         self.calling.fetch_sub(1, Ordering::Relaxed);
@@ -156,6 +162,9 @@ impl Pool {
                         self.monitor.is_well(now);
                     }
                     workspace.took = now.saturating_duration_since(workspace.now);
+                    if workspace.took >= LONG {
+                        self.forecast.was_long();
+                    }
                     workspace.now = now;
                     workspace.found = now;
                     if is_apart {
@@ -209,6 +218,17 @@ impl Pool {
                     return None;
                 }
             }
+        }
+    }
+
+    /// A call has ended, and its thread had the lead all the time: whether it should have given it away, if it was asked.
+    fn judge(&self, spent: Option<Spent>, workspace: &Workspace<'_>) {
+        let slept = spent.map_or(Duration::ZERO, Spent::slept);
+        if slept >= LONG && slept * 4 >= workspace.now.elapsed() {
+            self.forecast.waited();
+            self.monitor.be_alert();
+        } else {
+            self.forecast.went_through();
         }
     }
 
