@@ -277,6 +277,8 @@ _GOALS = (
     _file(sends=True, factor=1),
     _Goal("sleep", "≥ 95 % of the possible 6,400 requests/s", _sleep),
     _Goal("sleep", "CPU ≤ 0.5 × granian", _sleep_cpu),
+    _Goal("nap", "requests/s ≥ the best peer's", lambda f: _at_least(f.rate("nap"), 1, *f.fastest("nap"))),
+    _cheapest("nap"),
     _Goal("burn", "requests/s ≥ the best peer's", lambda f: _at_least(f.rate("burn"), 1, *f.fastest("burn"))),
     _Goal("burn", "p99 ≤ 1.5 × the ideal queue's", _queue),
     _Goal("mix", "p50 of the fast ones ≤ 2 × their p50 alone", _mixed),

@@ -115,6 +115,7 @@ SCENARIOS = (
     Scenario(
         "sleep", "an application that waits 10 ms, 64 threads", application="plain:sleep", waiting=64, floor_strings=8
     ),
+    Scenario("nap", "an application that waits 1 ms, 64 threads", application="plain:nap", waiting=64, floor_strings=8),
     # 64 answers at once, as bjoern sends them, are 4 % of what others' rounds would count here.
     Scenario("burn", "an application that needs 1 ms of Python", application="plain:burn", times=4),
     Scenario(

@@ -96,6 +96,12 @@ def sleep(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[b
     return hello(environ, start_response)
 
 
+def nap(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """Waits a millisecond, as for a database that is near."""
+    time.sleep(0.001)
+    return hello(environ, start_response)
+
+
 def burn(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     """Needs a millisecond of a processor in Python, however many threads share it."""
     until = time.thread_time_ns() + 1_000_000
