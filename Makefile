@@ -21,7 +21,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 SOURCES := Cargo.toml Cargo.lock pyproject.toml README.md LICENSE-MIT LICENSE-APACHE \
 	$(shell find crates -name '*.rs' -o -name Cargo.toml) $(shell find python -name '*.py' -o -name '*.pyi')
-PYTHON_CODE := python tests bench conformance
+PYTHON_CODE := python tests bench conformance scripts
 FUZZ_SECONDS ?= 20
 
 say = @echo "==> $(1)"
@@ -37,6 +37,13 @@ serve: $(VENV)/.built-release ## build in release mode and serve the demo applic
 
 .PHONY: build
 build: $(VENV)/.built-release ## build in release mode into the virtual environment
+
+# A build that counts, the work it is trained with, and a build that goes by the counts.
+.PHONY: wheel
+wheel: $(VENV)/.made ## build a wheel into dist/, optimized by a profile (PGO; needs `rustup component add llvm-tools`)
+	@sh scripts/preflight $(PYTHON) llvm-tools
+	$(call say,a wheel for Python $(TAG) in dist - it is built twice; some five minutes)
+	@$(MATURIN) build --release --pgo --quiet --interpreter $(BIN)/python --out dist
 
 .PHONY: test
 test: lint test-rust test-python ## run everything that CI runs
@@ -54,7 +61,7 @@ lint: $(VENV)/.built-test $(VENV)/.tools ## check formatting, clippy, ruff and t
 		|| { echo "ruff would change the format of some files: ruff format --diff $(PYTHON_CODE)" >&2; exit 1; }
 	$(call say,mypy)
 	@$(BIN)/mypy --no-error-summary
-	@$(BIN)/mypy --no-error-summary bench/*.py bench/clients/*.py
+	@$(BIN)/mypy --no-error-summary bench/*.py bench/clients/*.py scripts/*.py
 
 .PHONY: test-rust
 test-rust: $(VENV)/.made

@@ -110,6 +110,15 @@ def compile_c(name: str, sources: list[str], *flags: str) -> Path:
     return BUILD / name
 
 
+def has_llvm_tools() -> bool:
+    """Whether the compiler has the tool that makes a profile ready for it (`rustup component add llvm-tools`)."""
+    try:
+        sysroot = _said(["rustc", "--print", "sysroot"])
+    except (OSError, subprocess.CalledProcessError):
+        return False
+    return any(Path(sysroot).glob("lib/rustlib/*/bin/llvm-profdata"))
+
+
 def reason(stderr: str) -> str:
     """The line of an installer's or compiler's output that says most: its first error, else its last line."""
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]

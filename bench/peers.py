@@ -7,7 +7,7 @@ import sysconfig
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from environment import APPS, BENCH, BUILD, Environment, UnavailableError, compile_c
+from environment import APPS, BENCH, BUILD, Environment, UnavailableError, compile_c, has_llvm_tools
 from scenarios import Scenario
 
 
@@ -59,8 +59,8 @@ class Peer:
     start: Callable[[Start], list[str]]
     # what pip installs; the first one's version is shown
     requirements: tuple[str, ...] = ()
-    # prepares what pip does not
-    build: Callable[[Environment], None] | None = None
+    # prepares what pip does not, and says what there is to say about how
+    build: Callable[[Environment], str] | None = None
     # a program that shows what is possible, not a server
     is_floor: bool = False
     # how to get what `pip install` may lack
@@ -90,16 +90,18 @@ class Peer:
         return ""
 
 
-def _build_fixed(_environment: Environment) -> None:
+def _build_fixed(_environment: Environment) -> str:
     compile_c("fixed", ["floor/fixed.c", "floor/loop.c"])
+    return ""
 
 
-def _build_embed(_environment: Environment) -> None:
+def _build_embed(_environment: Environment) -> str:
     directory = sysconfig.get_config_var("LIBDIR")
     library = f"python{sysconfig.get_config_var('LDVERSION')}"
     systems = (sysconfig.get_config_var("LIBS") or "").split()
     flags = [f"-I{sysconfig.get_path('include')}", f"-L{directory}", f"-Wl,-rpath,{directory}"]
     compile_c("embed", ["floor/embed.c", "floor/loop.c"], *flags, f"-l{library}", *systems, "-lm")
+    return ""
 
 
 def _start_fixed(start: Start) -> list[str]:
@@ -119,13 +121,16 @@ def _start_embed(start: Start) -> list[str]:
     ]
 
 
-def _build_whiskyjack(environment: Environment) -> None:
-    # A release build of the checkout that this file lies in, apart from what `make` builds for another environment.
+def _build_whiskyjack(environment: Environment) -> str:
+    # The checkout that this file lies in, built as `make wheel` does, apart from what `make` builds for another
+    # environment. Without LLVM's tools it is a plain release build.
+    guided = has_llvm_tools()
     name = environment.directory.name.replace(".venv", "bench")
     target = os.environ.get("CARGO_TARGET_DIR") or str(BENCH.parent / "target" / name)
     environment.install("maturin>=1.16,<2")
     build = ("--force-reinstall", "--no-deps", "--no-build-isolation", str(BENCH.parent))
-    environment.install(*build, CARGO_TARGET_DIR=target)
+    environment.install(*build, CARGO_TARGET_DIR=target, MATURIN_PGO="true" if guided else "false")
+    return "PGO" if guided else ""
 
 
 def _start_whiskyjack(start: Start) -> list[str]:
@@ -254,14 +259,16 @@ QUICK = (KERNEL, INTERPRETER, "application alone", "whiskyjack", "bjoern", "fast
 
 def prepare(peer: Peer, environment: Environment) -> str:
     """Installs or builds a server and says its version. Raises UnavailableError with the reason and a hint."""
+    how = ""
     try:
         if peer.requirements:
             environment.install(*peer.requirements)
         if peer.build is not None:
-            peer.build(environment)
+            how = peer.build(environment)
     except UnavailableError as error:
         raise UnavailableError(f"{error} ({peer.hint})" if peer.hint else str(error)) from error
     if peer.is_floor:
         return ""
     package = peer.requirements[0].partition("==")[0] if peer.requirements else peer.name
-    return environment.run(f"from importlib.metadata import version; print(version({package!r}))")
+    version = environment.run(f"from importlib.metadata import version; print(version({package!r}))")
+    return f"{version} {how}".strip()
