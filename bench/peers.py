@@ -124,12 +124,12 @@ def _start_embed(start: Start) -> list[str]:
 def _build_whiskyjack(environment: Environment) -> str:
     # The checkout that this file lies in, built as `make wheel` does, apart from what `make` builds for another
     # environment. Without LLVM's tools it is a plain release build.
-    guided = has_llvm_tools()
+    guided = {"MATURIN_PGO": "true"} if has_llvm_tools() else {}
     name = environment.directory.name.replace(".venv", "bench")
     target = os.environ.get("CARGO_TARGET_DIR") or str(BENCH.parent / "target" / name)
     environment.install("maturin>=1.16,<2")
     build = ("--force-reinstall", "--no-deps", "--no-build-isolation", str(BENCH.parent))
-    environment.install(*build, CARGO_TARGET_DIR=target, MATURIN_PGO="true" if guided else "false")
+    environment.install(*build, CARGO_TARGET_DIR=target, **guided)
     return "PGO" if guided else ""
 
 
