@@ -261,12 +261,14 @@ def _simple_server(directory: Path, share: float) -> None:
 def _ended(process: subprocess.Popen[str] | subprocess.Popen[bytes], end: Callable[[], None]) -> Iterator[None]:
     try:
         yield
-        end()
-        if code := process.wait(PATIENCE):
-            raise ValueError(f"the server ended with {code}")
     finally:
-        process.kill()
-        process.wait()
+        end()
+        try:
+            code = process.wait(PATIENCE)
+        finally:
+            process.kill()
+    if code:
+        raise ValueError(f"the server ended with {code}")
 
 
 def _ask(

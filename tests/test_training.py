@@ -31,4 +31,4 @@ def test_an_answer_that_is_not_as_it_should_be_ends_the_training() -> None:
     wrong = "import sys, train; train.APPLICATION = train.APPLICATION.replace('404', '200'); sys.exit(train.main(0.01))"
     done = train("-c", wrong)
     assert done.returncode == 1
-    assert done.stderr.startswith("training: GET /nowhere was answered with b'HTTP/1.1 200")
+    assert done.stderr.splitlines()[-1].startswith("training: GET /nowhere was answered with b'HTTP/1.1 200")
