@@ -92,6 +92,7 @@ def test_without_descriptors_a_large_body_is_answered_with_503_and_later_ones_ar
             client.expect_end()
         early.send(post("/slow/length", b"x" * 1000))
         assert early.read_response().body == b"1000"
+        server.wait_for_log(CANNOT_KEEP)
         assert told(server, CANNOT_KEEP) == 1
         give_descriptors(early)
         early.send(post("/slow/length", b"x" * 300_000))
@@ -132,6 +133,7 @@ def test_a_full_disk_is_answered_with_503_and_told_once(serve: Serve) -> None:
             assert client.read_response().status == 503
             client.expect_end()
         assert send(server.port, post("/slow/length", b"x" * 1000)).body == b"1000"
+    server.wait_for_log(CANNOT_KEEP)
     assert told(server, CANNOT_KEEP) == 1
     assert send(server.port, post("/slow/length", b"x" * 140_000)).body == b"140000"
     assert server.wait_for_log(KEEPS_AGAIN)[1] == "5"
@@ -167,6 +169,7 @@ def test_a_directory_for_bodies_that_is_missing_is_told_once_and_used_once_it_is
         with conversation(server.port, post("/slow/length", b"x" * 300_000)) as client:
             assert client.read_response().status == 503
             client.expect_end()
+    server.wait_for_log(re.escape(f"{CANNOT_KEEP} in {directory} (TMPDIR"))
     assert told(server, re.escape(f"{CANNOT_KEEP} in {directory} (TMPDIR")) == 1
     directory.mkdir()
     assert send(server.port, post("/slow/length", b"x" * 300_000)).body == b"300000"
